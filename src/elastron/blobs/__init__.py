@@ -1,0 +1,1 @@
+"""The storage API seen from a client: keys, port, clients."""

@@ -1,0 +1,5 @@
+"""Commands and settings; the only room that wires the others together."""
+
+
+def main() -> None:
+    """Run the command `elastron`."""

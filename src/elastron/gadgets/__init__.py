@@ -1,0 +1,1 @@
+"""Streaming steps, one file a gadget, named as the Gadgetron names them."""

@@ -1,0 +1,156 @@
+"""Acquisitions: headers, flags, and the batch every gadget works on."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from elastron.mrd.counters import COUNTERS, counter
+
+#: ISMRMRD 1.x AcquisitionHeader: 340 bytes, packed, little-endian.
+ACQUISITION_HEADER = np.dtype(
+    [
+        ("version", "<u2"),
+        ("flags", "<u8"),
+        ("measurement_uid", "<u4"),
+        ("scan_counter", "<u4"),
+        ("acquisition_time_stamp", "<u4"),
+        ("physiology_time_stamp", "<u4", (3,)),
+        ("number_of_samples", "<u2"),
+        ("available_channels", "<u2"),
+        ("active_channels", "<u2"),
+        ("channel_mask", "<u8", (16,)),
+        ("discard_pre", "<u2"),
+        ("discard_post", "<u2"),
+        ("center_sample", "<u2"),
+        ("encoding_space_ref", "<u2"),
+        ("trajectory_dimensions", "<u2"),
+        ("sample_time_us", "<f4"),
+        ("position", "<f4", (3,)),
+        ("read_dir", "<f4", (3,)),
+        ("phase_dir", "<f4", (3,)),
+        ("slice_dir", "<f4", (3,)),
+        ("patient_table_position", "<f4", (3,)),
+        ("idx", COUNTERS),
+        ("user_int", "<i4", (8,)),
+        ("user_float", "<f4", (8,)),
+    ]
+)
+
+
+class AcquisitionFlag(enum.IntEnum):
+    """Flag numbers of the MRD standard; bit `n` is `1 << (n - 1)`."""
+
+    FIRST_IN_ENCODE_STEP1 = 1
+    LAST_IN_ENCODE_STEP1 = 2
+    FIRST_IN_ENCODE_STEP2 = 3
+    LAST_IN_ENCODE_STEP2 = 4
+    FIRST_IN_AVERAGE = 5
+    LAST_IN_AVERAGE = 6
+    FIRST_IN_SLICE = 7
+    LAST_IN_SLICE = 8
+    FIRST_IN_CONTRAST = 9
+    LAST_IN_CONTRAST = 10
+    FIRST_IN_PHASE = 11
+    LAST_IN_PHASE = 12
+    FIRST_IN_REPETITION = 13
+    LAST_IN_REPETITION = 14
+    FIRST_IN_SET = 15
+    LAST_IN_SET = 16
+    FIRST_IN_SEGMENT = 17
+    LAST_IN_SEGMENT = 18
+    IS_NOISE_MEASUREMENT = 19
+    IS_PARALLEL_CALIBRATION = 20
+    IS_PARALLEL_CALIBRATION_AND_IMAGING = 21
+    IS_REVERSE = 22
+    IS_NAVIGATION_DATA = 23
+    IS_PHASECORR_DATA = 24
+    LAST_IN_MEASUREMENT = 25
+    IS_HPFEEDBACK_DATA = 26
+    IS_DUMMYSCAN_DATA = 27
+    IS_RTFEEDBACK_DATA = 28
+    IS_SURFACECOILCORRECTIONSCAN_DATA = 29
+    IS_PHASE_STABILIZATION_REFERENCE = 30
+    IS_PHASE_STABILIZATION = 31
+    COMPRESSION1 = 53
+    COMPRESSION2 = 54
+    COMPRESSION3 = 55
+    COMPRESSION4 = 56
+    USER1 = 57
+    USER2 = 58
+    USER3 = 59
+    USER4 = 60
+    USER5 = 61
+    USER6 = 62
+    USER7 = 63
+    USER8 = 64
+
+    @property
+    def mask(self) -> np.uint64:
+        """The flag as a bit mask."""
+        return np.uint64(1 << (self.value - 1))
+
+
+def any_flag(headers: np.ndarray, *flags: AcquisitionFlag) -> np.ndarray:
+    """True where at least one of `flags` is set; bool array of the shape of `headers`."""
+    mask = np.uint64(0)
+    for flag in flags:
+        mask |= flag.mask
+    return (headers["flags"] & mask) != 0
+
+
+class ReadoutDomain(enum.Enum):
+    """Where the readout axis stands: as acquired, or already Fourier transformed.
+
+    Gadgets that can work after the readout transform say so (`Gadget.hybrid`), so that a
+    chain does not transform back and forth between neighbours.
+    """
+
+    KSPACE = "kspace"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AcquisitionBatch:
+    """A run of acquisitions of equal size: structure of arrays.
+
+    Attributes:
+        headers: structured array `ACQUISITION_HEADER`, shape (n,).
+        data: complex64, shape (n, channels, samples); often an unaligned, read-only view of
+            the receive buffer.
+        trajectory: float32, shape (n, samples, dimensions), or None. Units as in the MRD
+            header, usually 1/FOV.
+        readout_domain: of `data`'s last axis.
+    """
+
+    headers: np.ndarray
+    data: np.ndarray
+    trajectory: np.ndarray | None = None
+    readout_domain: ReadoutDomain = ReadoutDomain.KSPACE
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by headers, samples and trajectory."""
+        extra = 0 if self.trajectory is None else self.trajectory.nbytes
+        return self.headers.nbytes + self.data.nbytes + extra
+
+    def any_flag(self, *flags: AcquisitionFlag) -> np.ndarray:
+        """True where at least one of `flags` is set; bool, shape (n,)."""
+        return any_flag(self.headers, *flags)
+
+    def counter(self, name: str) -> np.ndarray:
+        """Values of one encoding counter; uint16, shape (n,)."""
+        return counter(self.headers, name)
+
+    def select(self, index: Any) -> AcquisitionBatch:
+        """A batch of the rows that `index` (slice, mask or integers) picks."""
+        trajectory = None if self.trajectory is None else self.trajectory[index]
+        return replace(
+            self, headers=self.headers[index], data=self.data[index], trajectory=trajectory
+        )

@@ -1,0 +1,1 @@
+"""The Gadgetron protocol without I/O: bytes in, messages out, and back."""
