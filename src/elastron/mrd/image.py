@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from elastron.errors import DataError
 from elastron.mrd.meta import Meta
 
 #: ISMRMRD 1.x ImageHeader: 198 bytes, packed, little-endian.
@@ -108,3 +109,36 @@ class Image:
     def nbytes(self) -> int:
         """Bytes held by header and pixels."""
         return self.header.nbytes + self.data.nbytes
+
+
+def image_header(image: Image, attribute_bytes: int) -> np.ndarray:
+    """The header as it is written: type and sizes as the pixels have them.
+
+    Args:
+        image: any.
+        attribute_bytes: length of the attributes that go with it.
+
+    Returns:
+        `IMAGE_HEADER`, shape (); a copy.
+
+    Raises:
+        DataError: pixels of a type or size MRD cannot hold.
+    """
+    if image.data.ndim != 4 or max(image.data.shape) > 65535:
+        raise DataError(
+            f"An image has the shape {image.data.shape}; MRD holds (channels, z, y, x), each up "
+            "to 65535."
+        )
+    header = image.header.copy()
+    try:
+        header["data_type"] = ImageDataType.of(image.data.dtype)
+    except KeyError:
+        raise DataError(
+            f"An image has the type {image.data.dtype}; MRD holds integers of 16 and 32 bits, "
+            "floats and complex numbers. Convert it."
+        ) from None
+    channels, *sizes = image.data.shape
+    header["channels"] = channels
+    header["matrix_size"] = sizes[::-1]
+    header["attribute_string_len"] = attribute_bytes
+    return header
