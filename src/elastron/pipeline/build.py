@@ -1,0 +1,168 @@
+"""`Config` + `Context` -> `Chain`: finds the gadgets, gives them their properties, plans.
+
+Planning: a gadget that may leave the readout axis in image space does so (`hybrid_output`) if all
+gadgets after it, up to one that consumes, work in either domain. Branches of a parallel node are
+not planned across: there the axis is as acquired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from elastron.errors import ConfigError, ElastronError
+from elastron.gadgets.base import Context, Gadget, Hybrid
+from elastron.gadgets.branching import Branch, Merge
+from elastron.gadgets.registry import find_gadget
+from elastron.pipeline.chain import Chain, GadgetStep, Named, Step
+from elastron.pipeline.config import (
+    Config,
+    GadgetNode,
+    Node,
+    ParallelNode,
+    ParallelProcessNode,
+    RemoteNode,
+    Stream,
+)
+from elastron.pipeline.properties import read_properties
+from elastron.pipeline.run import ParallelProcessStep, ParallelStep
+from elastron.pipeline.slots import readable_messages, writable_messages
+
+#: Builds the step of a node that needs somebody else's process (external, distributed).
+Peers = Callable[[RemoteNode, Context], Step]
+
+_NODE_NAMES = {
+    "ExternalNode": "external",
+    "DistributedNode": "distributed",
+    "PureDistributedNode": "puredistributed",
+}
+
+G = TypeVar("G", bound=Gadget)
+
+
+def build(config: Config, context: Context, *, peers: Peers | None = None) -> Chain:
+    """Build the chain of a config for one scan.
+
+    Args:
+        config: what to build.
+        context: of the scan; `config_name` and `hybrid_output` are set here.
+        peers: builds external and distributed nodes; None refuses them.
+
+    Raises:
+        ConfigError: a gadget, reader, writer or property that is not supported, or a wrong value.
+        ReconstructionError: a gadget could not be made for this scan.
+        StorageError, HeaderError: as the gadgets raise them when they are made.
+    """
+    try:
+        readable = readable_messages(config.readers)
+        writable = writable_messages(config.writers)
+    except ConfigError as error:
+        raise ConfigError(f"Config {config.name!r}: {error}") from error
+    builder = _Builder(replace(context, config_name=config.name, hybrid_output=False), peers)
+    steps = tuple(builder.stream(config.stream, config.stream.key or "Stream"))
+    return Chain(config.name, readable, writable, steps, tuple(builder.warnings))
+
+
+def _find(node: GadgetNode, kind: type[G], config_name: str) -> type[G]:
+    """The node's class, which must be a `kind`."""
+    try:
+        found = find_gadget(node.classname, node.dll)
+    except ConfigError as error:
+        raise ConfigError(f"Config {config_name!r}: {error}") from error
+    if not issubclass(found, kind):
+        raise ConfigError(
+            f"Config {config_name!r}: {node.classname!r} is not a {kind.__name__.lower()} and "
+            "cannot stand in its place."
+        )
+    return found
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Builds nodes, and collects warnings."""
+
+    context: Context
+    peers: Peers | None
+    warnings: list[str] = field(default_factory=list)
+
+    def stream(self, stream: Stream, path: str) -> Iterator[Step]:
+        """The steps of a stream; `path` names it in messages."""
+        types = [
+            _find(node, Gadget, self.context.config_name) if isinstance(node, GadgetNode) else None
+            for node in stream.nodes
+        ]
+        planned = hybrid_outputs([Hybrid.NO if each is None else each.hybrid for each in types])
+        for node, hybrid_output in zip(stream.nodes, planned, strict=True):
+            yield self._node(node, replace(self.context, hybrid_output=hybrid_output), path)
+
+    def _node(self, node: Node, context: Context, path: str) -> Step:
+        match node:
+            case GadgetNode():
+                return GadgetStep(*self._gadget(node, Gadget, context, path))
+            case ParallelNode():
+                inner = f"{path}/{node.branch.label}"
+                return ParallelStep(
+                    branch=self._gadget(node.branch, Branch, context, path),
+                    merge=self._gadget(node.merge, Merge, context, path),
+                    streams={
+                        each.key: tuple(self.stream(each, f"{inner}/{each.key or 'Stream'}"))
+                        for each in node.streams
+                    },
+                )
+            case ParallelProcessNode():
+                gadgets = [self._gadget(each, Gadget, context, path) for each in node.gadgets]
+                for named, gadget in gadgets:
+                    if not gadget.pure:
+                        raise ConfigError(
+                            f"Config {context.config_name!r}: Non-pure Gadget {named.label!r} "
+                            f"({named.classname}) in pure stream."
+                        )
+                return ParallelProcessStep(tuple(gadgets), node.workers)
+            case _:
+                if self.peers is None:
+                    kind = _NODE_NAMES[type(node).__name__]
+                    raise ConfigError(
+                        f"Config {context.config_name!r}: nodes of type <{kind}> are not available "
+                        "on this node yet."
+                    )
+                return self.peers(node, context)
+
+    def _gadget(
+        self, node: GadgetNode, kind: type[G], context: Context, path: str
+    ) -> tuple[Named, G]:
+        gadget_type = _find(node, kind, context.config_name)
+        if kind is Gadget and issubclass(gadget_type, (Branch, Merge)):
+            raise ConfigError(
+                f"Config {context.config_name!r}: {node.classname!r} belongs into a <parallel> "
+                "node, not into a stream."
+            )
+        properties, warnings = read_properties(gadget_type, node, context.config_name)
+        for warning in warnings:
+            context.log.warning("config", detail=warning)
+        self.warnings += warnings
+        named = Named(node.label, node.classname, path, context.config_name)
+        try:
+            return named, gadget_type(properties, context)
+        except ConfigError as error:
+            raise ConfigError(
+                f"Config {context.config_name!r}, gadget {node.label!r} ({node.classname}): {error}"
+            ) from error
+        except ElastronError as error:
+            raise type(error)(str(named.failure(error))) from error
+        except Exception as error:
+            raise named.failure(error) from error
+
+
+def hybrid_outputs(hybrids: list[Hybrid]) -> list[bool]:
+    """For each gadget of a row, whether what it puts out may have its readout in image space.
+
+    Args:
+        hybrids: what each gadget of the row takes.
+    """
+    planned = []
+    next_takes = False  # what follows the last gadget is the wire
+    for hybrid in reversed(hybrids):
+        planned.append(next_takes)
+        next_takes = hybrid is Hybrid.CONSUMES or (hybrid is Hybrid.PASSES and next_takes)
+    return planned[::-1]
