@@ -1,0 +1,64 @@
+"""Bring a metadata database to this server's schema, or refuse it (storage API, section 10)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, delete, insert, inspect, select, text
+
+from elastron.storage.problems import SchemaTooNewError
+from elastron.storage.tables import schema_versions
+
+VERSION = 3
+"""Ours; the original's last is 2, so that it refuses a database which ours has upgraded."""
+
+COMPLETE = "complete"
+_ADVISORY_LOCK = 0x4D_52_44_53  # "MRDS": servers that start together migrate one after the other
+
+
+def migrate(connection: Connection) -> None:
+    """Upgrade inside the caller's transaction.
+
+    * A database whose newest completed version is above ours is refused, untouched.
+    * One of the original's, version 2, is taken over.
+    * A version row with another status means an interrupted upgrade: it is run again.
+
+    Raises:
+        SchemaTooNewError: written by a newer server.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+    tables = set(inspect(connection).get_table_names())
+    completed = _completed_version(connection) if schema_versions.name in tables else 0
+    if completed > VERSION:
+        raise SchemaTooNewError(
+            f"The metadata database has schema version {completed}; this server knows versions "
+            f"up to {VERSION}. Start a newer Elastron, or restore an older backup."
+        )
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    revision = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaTooNewError(
+            f"The metadata database is at schema step '{revision}', which this server does not "
+            "know. Start a newer Elastron, or restore an older backup."
+        )
+    command.upgrade(config, "head")
+    if completed != VERSION:
+        connection.execute(delete(schema_versions).where(schema_versions.c.version == VERSION))
+        connection.execute(insert(schema_versions).values(version=VERSION, status=COMPLETE))
+
+
+def _completed_version(connection: Connection) -> int:
+    newest = (
+        select(schema_versions.c.version)
+        .where(schema_versions.c.status == COMPLETE)
+        .order_by(schema_versions.c.version.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).scalar() or 0
