@@ -334,12 +334,23 @@ def _attributes_of(
     return meta
 
 
+def sampled_lines(buffered: DataBuffered) -> np.ndarray:
+    """Where an acquisition was filed; bool, (LOC, S, N, E2, E1)."""
+    return buffered.headers["number_of_samples"] > 0
+
+
+def slices_of(buffered: DataBuffered) -> tuple[int, ...]:
+    """The slice number of each location; 0 where nothing was sampled."""
+    numbers = buffered.headers["idx"]["slice"]
+    return tuple(numbers.reshape(len(numbers), -1).max(axis=1).tolist())
+
+
 def snr_scaling(buffered: DataBuffered) -> tuple[float, float]:
     """Effective acceleration and SNR scaling factor of sorted k-space; see `recon.snr`.
 
     Lines count as sampled if an acquisition was filed there.
     """
-    sampled = buffered.headers["number_of_samples"][0] > 0
+    sampled = sampled_lines(buffered)[0]
     readout = buffered.data.shape[-1]
     first, last = buffered.sampling.limits[0].minimum, buffered.sampling.limits[0].maximum
     span = last - first + 1
@@ -376,5 +387,7 @@ __all__ = [
     "ScanInfo",
     "image_array_from",
     "numbered",
+    "sampled_lines",
+    "slices_of",
     "snr_scaling",
 ]

@@ -1,0 +1,257 @@
+"""GenericReconCartesianGrappaGadget: GRAPPA, coil combination, g-factor and SNR maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from elastron.errors import DataError
+from elastron.gadgets.base import Context, Hybrid, Item
+from elastron.gadgets.generic_recon_base import (
+    CalibrationMode,
+    DataRole,
+    EncodingInfo,
+    GenericReconGadget,
+    GenericReconProperties,
+    slices_of,
+    snr_scaling,
+)
+from elastron.mrd.acquisition import ReadoutDomain
+from elastron.mrd.buffers import DataBuffered, ImageArray, ReconBit, ReconData
+from elastron.recon import coil_maps
+from elastron.recon.calibration import coil_map_images
+from elastron.recon.eigen_channels import count_kept
+from elastron.recon.fft import ifft
+from elastron.recon.grappa import (
+    GrappaSettings,
+    calibrate,
+    g_factor,
+    unmix,
+    unmixing_coefficients,
+)
+
+
+class CartesianGrappaProperties(GenericReconProperties):
+    """Properties of `GenericReconCartesianGrappaGadget`.
+
+    Attributes:
+        image_series: base of the series numbers: images + 1, g-factor + 20, SNR + 300 for the
+            first encoding space.
+        coil_map_algorithm: `Walsh` is an addition to the original's two.
+        coil_map_kernel_size_readout: window of the coil maps in x and y.
+        coil_map_kernel_size_phase: window in z.
+        coil_map_num_iter: iterations of Inati_Iter.
+        coil_map_thres_iter: relative change at which Inati_Iter stops.
+        send_out_gfactor: send g-factor maps.
+        send_out_snr_map: send images divided by the g-factor, in SNR units.
+        grappa_kSize_RO: source points of the kernel along RO.
+        grappa_kSize_E1: along E1.
+        grappa_kSize_E2: along E2, in 3D.
+        grappa_reg_lamda: Tikhonov parameter, relative to the mean eigenvalue.
+        grappa_calib_over_determine_ratio: equations per unknown at most, in 3D.
+        downstream_coil_compression: fit only the strongest channels.
+        downstream_coil_compression_thres: those with at least this share of the first one's
+            energy; negative for all.
+        downstream_coil_compression_num_modesKept: if positive, channels to fit.
+    """
+
+    image_series: int = 0
+    coil_map_algorithm: Literal["Inati", "Inati_Iter", "Walsh"] = "Inati"
+    coil_map_kernel_size_readout: int = 7
+    coil_map_kernel_size_phase: int = 5
+    coil_map_num_iter: int = 10
+    coil_map_thres_iter: float = 1e-4
+    send_out_gfactor: bool = False
+    send_out_snr_map: bool = False
+    grappa_kSize_RO: int = 5  # noqa: N815
+    grappa_kSize_E1: int = 4  # noqa: N815
+    grappa_kSize_E2: int = 4  # noqa: N815
+    grappa_reg_lamda: float = 0.0005
+    grappa_calib_over_determine_ratio: float = 45
+    downstream_coil_compression: bool = True
+    downstream_coil_compression_thres: float = 0.002
+    downstream_coil_compression_num_modesKept: int = 0  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Calibration:
+    """Unmixing coefficients, and what they were computed from.
+
+    Attributes:
+        reference: to tell whether new calibration data is the same.
+        matrix: z, y, x.
+        unmixing: (LOC, S, N) -> complex64 (channels, z, y, x).
+        gfactor: float32, (LOC, S, N, 1, z, y, x), or None without acceleration.
+    """
+
+    reference: np.ndarray
+    matrix: tuple[int, ...]
+    unmixing: dict[tuple[int, int, int], np.ndarray]
+    gfactor: np.ndarray | None
+
+    def serves(self, reference: np.ndarray, matrix: tuple[int, ...]) -> bool:
+        """Whether it holds for this calibration data."""
+        return (
+            self.matrix == matrix
+            and self.reference.shape == reference.shape
+            # One sample tells new data from old; all are compared only if it agrees.
+            and bool(
+                self.reference.flat[reference.size // 2] == reference.flat[reference.size // 2]
+            )
+            and np.array_equal(self.reference, reference)
+        )
+
+
+class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProperties]):
+    """Turns k-space into combined images.
+
+    Calibration happens where data comes with a reference (see
+    `GenericReconCartesianReferencePrepGadget`), and is kept per encoding space and slice for
+    data that comes without, and for references that have not changed.
+    """
+
+    properties_type: ClassVar = CartesianGrappaProperties
+    hybrid: ClassVar = Hybrid.CONSUMES
+    accepts: ClassVar = (ReconData,)
+
+    def __init__(self, properties: CartesianGrappaProperties, context: Context) -> None:
+        super().__init__(properties, context)
+        self._calibrations: dict[tuple[int, tuple[int, ...]], _Calibration] = {}
+
+    def process(self, item: ReconData) -> Iterable[Item]:
+        """Reconstruct; g-factor and SNR maps go out before the images, as in the original."""
+        for encoding, bit in enumerate(item.bits):
+            if bit.data.data.size:
+                yield from self._reconstruct(encoding, bit)
+
+    def _reconstruct(self, encoding: int, bit: ReconBit) -> Iterator[ImageArray]:
+        info = self.scan.encoding(encoding)
+        key = (encoding, slices_of(bit.data))
+        new = bit.reference is not None
+        if bit.reference is not None:
+            matrix = bit.data.data.shape[4:]
+            known = self._calibrations.get(key)
+            if known is None or not known.serves(bit.reference.data, matrix):
+                self._calibrations[key] = self._calibrate(bit.reference, matrix, info)
+        elif key not in self._calibrations:
+            raise DataError(
+                f"the data of encoding space {encoding} is accelerated and came without "
+                "calibration lines, and none came before; acquire them, or correct "
+                "parallelImaging in the MRD header"
+            )
+        calibration = self._calibrations[key]
+
+        images = self.image_array(bit, self._unmixed(bit.data, calibration, info), encoding)
+        gfactor = calibration.gfactor
+        series = self.properties.image_series
+        if self.properties.send_out_gfactor and new and gfactor is not None:
+            maps = ImageArray(gfactor.astype(np.complex64), images.headers, images.meta)
+            yield self.numbered(maps, encoding, series + 10 * (encoding + 2), DataRole.GFACTOR)
+        if self.properties.send_out_snr_map:
+            snr = ImageArray(
+                images.data if gfactor is None else _divided(images.data, gfactor),
+                images.headers,
+                images.meta,
+                acquisition_headers=images.acquisition_headers,
+            )
+            yield self.numbered(snr, encoding, series + 100 * (encoding + 3), DataRole.SNR_MAP)
+        yield self.numbered(images, encoding, series + encoding + 1, DataRole.IMAGE)
+
+    def _calibrate(
+        self, reference: DataBuffered, matrix: tuple[int, ...], info: EncodingInfo
+    ) -> _Calibration:
+        p = self.properties
+        settings = GrappaSettings(
+            acceleration=info.acceleration,
+            kernel=(p.grappa_kSize_RO, p.grappa_kSize_E1, p.grappa_kSize_E2),
+            regularization=p.grappa_reg_lamda,
+            over_determination=p.grappa_calib_over_determine_ratio,
+            fit_sampled=p.downstream_coil_compression,
+        )
+        data = reference.data
+        targets = self._count_targets(data[0, 0, 0])
+        accelerated = info.acceleration != (1, 1)
+        unmixing: dict[tuple[int, int, int], np.ndarray] = {}
+        gfactor = np.empty((*data.shape[:3], 1, *matrix), np.float32) if accelerated else None
+        for index in np.ndindex(*data.shape[:3]):
+            maps = self._coil_map(data[index][:targets], reference, matrix, info)
+            if gfactor is None:
+                unmixing[index] = np.conj(maps)
+                continue
+            kernel = calibrate(data[index], targets, settings)
+            unmixing[index] = unmixing_coefficients(kernel, maps)
+            gfactor[index] = g_factor(unmixing[index], kernel.acceleration)
+        self.context.log.debug(
+            "calibrated", channels=data.shape[3], fitted=targets, calibration=info.calibration.value
+        )
+        return _Calibration(data, matrix, unmixing, gfactor)
+
+    def _count_targets(self, reference: np.ndarray) -> int:
+        p = self.properties
+        if not p.downstream_coil_compression:
+            return len(reference)
+        energies = np.array([np.vdot(one, one).real for one in reference])
+        return count_kept(
+            energies,
+            threshold=p.downstream_coil_compression_thres,
+            modes=p.downstream_coil_compression_num_modesKept,
+        )
+
+    def _coil_map(
+        self,
+        lines: np.ndarray,
+        reference: DataBuffered,
+        matrix: tuple[int, ...],
+        info: EncodingInfo,
+    ) -> np.ndarray:
+        p = self.properties
+        images = coil_map_images(
+            lines,
+            reference.sampling.limits,
+            (matrix[2], matrix[1], matrix[0]),
+            about_center=info.calibration
+            in {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION},
+            threads=self.context.threads,
+        )
+        window = (p.coil_map_kernel_size_readout, p.coil_map_kernel_size_phase)
+        if p.coil_map_algorithm == "Inati_Iter":
+            return coil_maps.inati_iterative(
+                images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
+            )
+        if p.coil_map_algorithm == "Walsh":
+            return coil_maps.walsh(images, window)
+        return coil_maps.inati(images, window)
+
+    def _unmixed(
+        self, buffered: DataBuffered, calibration: _Calibration, info: EncodingInfo
+    ) -> np.ndarray:
+        """Combined images; complex64, (LOC, S, N, 1, z, y, x)."""
+        data = buffered.data
+        scale = 1.0
+        acceleration, ratio = snr_scaling(buffered)
+        if acceleration > 1:
+            # The coefficients preserve the signal, x R; this preserves the noise instead.
+            scale = ratio / (info.acceleration[0] * info.acceleration[1])
+        axes = [1, 2] if data.shape[4] > 1 else [2]
+        if buffered.readout_domain is ReadoutDomain.KSPACE:
+            axes.append(3)
+        last = max(calibration.unmixing)
+        out = np.empty((*data.shape[:3], 1, *data.shape[4:]), np.complex64)
+        for loc, s, n in np.ndindex(*data.shape[:3]):
+            unmixing = calibration.unmixing[loc, min(s, last[1]), min(n, last[2])]
+            aliased = ifft(data[loc, s, n], axes, threads=self.context.threads)
+            out[loc, s, n, 0] = unmix(aliased, unmixing)
+        if scale != 1.0:
+            out *= np.float32(scale)
+        return out
+
+
+def _divided(images: np.ndarray, gfactor: np.ndarray) -> np.ndarray:
+    """Images / g-factor, whose last S and N serve for all beyond; 0 where g is 0."""
+    s = np.minimum(np.arange(images.shape[1]), gfactor.shape[1] - 1)
+    n = np.minimum(np.arange(images.shape[2]), gfactor.shape[2] - 1)
+    g = gfactor[:, s][:, :, n]
+    return np.divide(images, g, out=np.zeros_like(images), where=g > 0)

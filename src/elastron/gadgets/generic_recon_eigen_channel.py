@@ -1,0 +1,148 @@
+"""GenericReconEigenChannelGadget: coil compression of sorted k-space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item
+from elastron.gadgets.generic_recon_base import (
+    CalibrationMode,
+    GenericReconProperties,
+    ScanInfo,
+    sampled_lines,
+    slices_of,
+)
+from elastron.mrd.acquisition import ReadoutDomain
+from elastron.mrd.buffers import DataBuffered, ReconBit, ReconData
+from elastron.recon.calibration import average_repeats
+from elastron.recon.eigen_channels import combine_channels, count_kept, eigen_channels
+from elastron.recon.fft import fft
+
+#: Lines transformed at a time; keeps temporary arrays small.
+_LINES = 64
+
+
+class EigenChannelProperties(GenericReconProperties):
+    """Properties of `GenericReconEigenChannelGadget`.
+
+    Attributes:
+        average_all_ref_N: one set of coefficients for all N.
+        average_all_ref_S: one set of coefficients for all S.
+        update_eigen_channel_coefficients: from all data anew; else from the first of each slice.
+        upstream_coil_compression: kept for compatibility; the original ignores it too.
+        upstream_coil_compression_thres: channels with less than this share of the strongest
+            one's energy are dropped; <= 0 keeps all.
+        upstream_coil_compression_num_modesKept: if positive, channels to keep.
+    """
+
+    average_all_ref_N: bool = True  # noqa: N815
+    average_all_ref_S: bool = False  # noqa: N815
+    update_eigen_channel_coefficients: bool = False
+    upstream_coil_compression: bool = True
+    upstream_coil_compression_thres: float = -1
+    upstream_coil_compression_num_modesKept: int = 0  # noqa: N815
+
+
+class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
+    """Turns channels into virtual ones, strongest first, and drops the weakest.
+
+    Coefficients come from the reference, or from the data where there is none. They are kept
+    per encoding space and slice. (The original keeps one set per encoding space, so that with
+    `split_slices` all slices are compressed with the first one's.)
+    """
+
+    properties_type: ClassVar = EigenChannelProperties
+    hybrid: ClassVar = Hybrid.PASSES
+    accepts: ClassVar = (ReconData,)
+
+    def __init__(self, properties: EigenChannelProperties, context: Context) -> None:
+        super().__init__(properties, context)
+        self._scan = ScanInfo.of(context.header)
+        # (encoding, slices) -> (LOC, S, N, channels, components)
+        self._vectors: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
+
+    def process(self, item: ReconData) -> Iterable[Item]:
+        """Transform data and references."""
+        bits: list[ReconBit] = []
+        for encoding, bit in enumerate(item.bits):
+            if not bit.data.data.size:
+                bits.append(bit)
+                continue
+            vectors = self._coefficients(encoding, bit)
+            reference = bit.reference
+            bits.append(
+                ReconBit(
+                    _transformed(bit.data, vectors),
+                    None if reference is None else _transformed(reference, vectors),
+                )
+            )
+        yield ReconData(bits)
+
+    def _coefficients(self, encoding: int, bit: ReconBit) -> np.ndarray:
+        key = (encoding, slices_of(bit.data))
+        known = self._vectors.get(key)
+        dims = bit.data.data.shape[:4]
+        if (
+            known is None
+            or known.shape[:4] != dims
+            or self.properties.update_eigen_channel_coefficients
+        ):
+            mode = self._scan.encoding(encoding).calibration
+            known = self._compute(bit.reference or bit.data, dims, mode)
+            self._vectors[key] = known
+            self.context.log.debug(
+                "coil compression", channels=known.shape[3], kept=known.shape[4], encoding=encoding
+            )
+        return known
+
+    def _compute(
+        self, source: DataBuffered, dims: tuple[int, ...], mode: CalibrationMode
+    ) -> np.ndarray:
+        p = self.properties
+        counted = sampled_lines(source) if mode is CalibrationMode.INTERLEAVED else None
+        if counted is not None and counted.shape[:3] != source.data.shape[:3]:
+            counted = None  # averaged by the reference preparation
+        data = average_repeats(
+            source.data, counted, over_n=p.average_all_ref_N, over_s=p.average_all_ref_S
+        )
+        if source.readout_domain is ReadoutDomain.IMAGE:
+            # Principal components survive the transform, the mean that is removed does not.
+            data = fft(data, -1)
+        solved = {index: eigen_channels(data[index]) for index in np.ndindex(*data.shape[:3])}
+        kept = count_kept(
+            solved[0, 0, 0][0],
+            threshold=p.upstream_coil_compression_thres,
+            modes=p.upstream_coil_compression_num_modesKept,
+        )
+        locations, sets, repeats, channels = dims
+        vectors = np.empty((locations, sets, repeats, channels, kept), np.complex64)
+        for loc, s, n in np.ndindex(locations, sets, repeats):
+            index = (loc, min(s, data.shape[1] - 1), min(n, data.shape[2] - 1))
+            vectors[loc, s, n] = solved[index][1][:, :kept]
+        return vectors
+
+
+def _transformed(buffered: DataBuffered, vectors: np.ndarray) -> DataBuffered:
+    """The buffer in virtual channels; in memory (LOC, S, N, E2, E1, CHA, E0).
+
+    Only lines that hold data are touched: memory of the others is never written.
+    """
+    data = buffered.data
+    locations, sets, repeats, _, e2, e1, e0 = data.shape
+    kept = vectors.shape[-1]
+    out = np.zeros((locations, sets, repeats, e2 * e1, kept, e0), np.complex64)
+    sampled = sampled_lines(buffered)
+    known = sampled.shape[:3] == data.shape[:3]
+    for index in np.ndindex(locations, sets, repeats):
+        lines = np.moveaxis(data[index], 0, 2).reshape(e2 * e1, -1, e0)
+        # Headers of an averaged reference are not averaged: take all of its lines.
+        where = np.flatnonzero(sampled[index]) if known else np.arange(e2 * e1)
+        for start in range(0, len(where), _LINES):
+            chosen = where[start : start + _LINES]
+            out[index][chosen] = combine_channels(lines[chosen], vectors[index])
+    out = out.reshape(locations, sets, repeats, e2, e1, kept, e0)
+    return replace(buffered, data=np.moveaxis(out, 5, 3))

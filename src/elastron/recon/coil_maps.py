@@ -1,0 +1,231 @@
+"""Coil sensitivity maps from multi-channel images.
+
+- Inati: Inati SJ, Hansen MS, Kellman P. A solution to the phase problem in adaptive coil
+  combination. Proc ISMRM 2013;21:2672. (`inati`; `inati_iterative` is the fast variant of
+  Inati SJ, et al. Proc ISMRM 2014;22:4407.)
+- Walsh DO, Gmitro AF, Marcellin MW. Adaptive reconstruction of phased array MR imagery.
+  Magn Reson Med 2000;43:682-690.
+
+Images and maps are complex64, (channels, z, y, x); maps have unit norm over the channels. Windows
+wrap around the edges.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from array_api_compat import array_namespace
+
+#: Covariances are computed in blocks of about this size, so that they stay in cache.
+_BLOCK_BYTES = 4 << 20
+
+
+def inati(images: Any, window: tuple[int, int] = (7, 5), power: int = 3) -> Any:
+    """Maps by local singular value decomposition, with the object's mean phase.
+
+    At each pixel D (pixels of the window x channels) is taken to be of rank one, D ≈ ρ s^T.
+    `power` steps of the power method give v = conj(s); the map is s times the phase of the
+    window's mean of D v, so that the combined image has zero phase where the phase is smooth.
+
+    Args:
+        images: complex64, (channels, z, y, x).
+        window: its size in x and y, and in z; each is made odd. z counts in 3D only.
+        power: steps of the power method, from the window's mean as the start.
+    """
+    return _by_blocks(images, window, lambda s, c: _dominant(s, c, s, power))
+
+
+def inati_iterative(
+    images: Any,
+    window: tuple[int, int] = (7, 5),
+    *,
+    iterations: int = 10,
+    tolerance: float = 1e-4,
+) -> Any:
+    """Maps by alternating between combined image and smoothed products with it.
+
+    Args:
+        images: complex64, (channels, z, y, x).
+        window: see `inati`.
+        iterations: at most.
+        tolerance: stop when the combined image changes by less (relative L2 norm).
+    """
+    xp = array_namespace(images)
+    channels, depth = images.shape[:2]
+    if channels == 1:
+        return xp.ones_like(images)
+    size = (1 if depth == 1 else window[1] | 1, window[0] | 1, window[0] | 1)
+    halo = tuple(n // 2 for n in size)
+    scaled = _unit_scale(images)
+    combined = _project(scaled, _normalized(_totals(scaled)))
+    maps = xp.ones_like(images)
+    for _ in range(iterations):
+        previous = combined
+        maps = xp.stack(
+            [
+                box_sum(_wrap((one * xp.conj(combined))[None, ...], halo), size)[0, ...]
+                for one in scaled
+            ]
+        )
+        maps = _normalized(maps)
+        combined = _project(scaled, maps)
+        # The phase the maps have in common belongs to the image.
+        phase = _unit(_project(maps, _normalized(_totals(maps * combined))))
+        combined = combined * phase
+        maps = maps * xp.conj(phase)
+        change = float(xp.linalg.vector_norm(combined - previous))
+        if change < tolerance * float(xp.linalg.vector_norm(combined)):
+            break
+    return maps
+
+
+def _totals(images: Any) -> Any:
+    """Sum over all pixels, dimensions kept."""
+    xp = array_namespace(images)
+    return xp.sum(images, axis=(1, 2, 3), keepdims=True)
+
+
+def _project(images: Any, maps: Any) -> Any:
+    """Σ conj(maps) images over the channels."""
+    xp = array_namespace(images)
+    return xp.sum(xp.conj(maps) * images, axis=0)
+
+
+def _unit_scale(images: Any) -> Any:
+    """The images with a peak of 1.
+
+    Powers of covariances then neither overflow nor vanish in single precision.
+    """
+    xp = array_namespace(images)
+    peak = float(xp.max(xp.abs(images)))
+    return images * (1 / peak) if 0 < peak < float("inf") else images
+
+
+def walsh(images: Any, window: tuple[int, int] = (7, 5), power: int = 10) -> Any:
+    """Maps by the stochastic matched filter: eigenvectors of local covariances.
+
+    As `inati`, but without the object's phase: the first channel of the map is real and
+    positive. Combined images carry the first channel's phase.
+    """
+
+    def solve(mean: Any, covariance: dict[tuple[int, int], Any]) -> Any:
+        xp = array_namespace(mean)
+        start = xp.conj(mean)
+        vector = _power_method(covariance, start, power)
+        phase = xp.conj(vector[:1, ...])
+        return xp.conj(vector * _unit(phase))
+
+    return _by_blocks(images, window, solve)
+
+
+def _dominant(start: Any, covariance: dict[tuple[int, int], Any], mean: Any, power: int) -> Any:
+    """Inati's map of one block from its box-filtered images and covariances."""
+    xp = array_namespace(mean)
+    vector = _power_method(covariance, start, power)
+    phase = xp.sum(mean * vector, axis=0, keepdims=True)
+    return xp.conj(vector) * _unit(phase)
+
+
+def _power_method(covariance: dict[tuple[int, int], Any], start: Any, power: int) -> Any:
+    """Unit-norm iterate of the power method at every pixel; (channels, ...)."""
+    xp = array_namespace(start)
+    vector = _normalized(start)
+    channels = vector.shape[0]
+    for _ in range(power):
+        product_ = [xp.zeros_like(vector[0, ...]) for _ in range(channels)]
+        for (a, b), c in covariance.items():
+            # c = Σ conj(d_a) d_b over the window, for a <= b.
+            product_[a] += c * vector[b, ...]
+            if a != b:
+                product_[b] += xp.conj(c) * vector[a, ...]
+        vector = _normalized(xp.stack(product_))
+    return vector
+
+
+def _normalized(vector: Any) -> Any:
+    """Divided by the norm over the first axis; 0 where that is 0."""
+    xp = array_namespace(vector)
+    norm = xp.sqrt(xp.sum(xp.real(vector) ** 2 + xp.imag(vector) ** 2, axis=0, keepdims=True))
+    return vector * xp.where(norm > 0, 1 / xp.where(norm > 0, norm, xp.ones_like(norm)), norm)
+
+
+def _unit(x: Any) -> Any:
+    """x / |x|; 0 where that is 0."""
+    xp = array_namespace(x)
+    size = xp.abs(x)
+    return x * xp.where(size > 0, 1 / xp.where(size > 0, size, xp.ones_like(size)), size)
+
+
+def _by_blocks(images: Any, window: tuple[int, int], solve: Any) -> Any:
+    """Call `solve(mean, covariance)` on blocks of lines; both are sums over the window."""
+    xp = array_namespace(images)
+    channels, depth, height, width = images.shape
+    if channels == 1:
+        return xp.ones_like(images)
+    flat = depth == 1
+    size = (1 if flat else window[1] | 1, window[0] | 1, window[0] | 1)
+    halo = tuple(n // 2 for n in size)
+    padded = _wrap(_unit_scale(images), halo)
+    pairs = channels * (channels + 1) // 2
+    line = 8 * pairs * (width + 2 * halo[2])
+    planes = 1 if flat else min(depth, 8)
+    lines = max(4, _BLOCK_BYTES // (line * (planes + 2 * halo[0])))
+    out = xp.empty(images.shape, dtype=xp.complex64)
+    for z, y in product(range(0, depth, planes), range(0, height, lines)):
+        z1, y1 = min(z + planes, depth), min(y + lines, height)
+        block = padded[:, z : z1 + 2 * halo[0], y : y1 + 2 * halo[1], :]
+        mean = box_sum(block, size)
+        covariance = {
+            (a, b): box_sum((xp.conj(block[a, ...]) * block[b, ...])[None, ...], size)[0, ...]
+            for a in range(channels)
+            for b in range(a, channels)
+        }
+        out[:, z:z1, y:y1, :] = solve(mean, covariance)
+    return out
+
+
+def _wrap(images: Any, halo: tuple[int, ...]) -> Any:
+    """Periodic continuation of the last three axes."""
+    xp = array_namespace(images)
+    for axis, n in zip((1, 2, 3), halo, strict=True):
+        if n:
+            size = images.shape[axis]
+            index = xp.asarray([i % size for i in range(-n, size + n)])
+            images = xp.take(images, index, axis=axis)
+    return images
+
+
+def box_sum(x: Any, size: tuple[int, ...]) -> Any:
+    """Sums over windows of `size` along the last axes; the result is smaller by size - 1.
+
+    Sums of powers of two are doubled up, which unlike running sums loses no precision beside
+    strong pixels.
+    """
+    offset = x.ndim - len(size)
+    for axis, n in enumerate(size, start=offset):
+        x = _window_sum(x, n, axis)
+    return x
+
+
+def _window_sum(x: Any, n: int, axis: int) -> Any:
+    if n == 1:
+        return x
+    length = x.shape[axis] - n + 1
+
+    def part(array: Any, start: int, count: int) -> Any:
+        index = [slice(None)] * array.ndim
+        index[axis] = slice(start, start + count)
+        return array[tuple(index)]
+
+    total, done, power, width = None, 0, x, 1
+    while True:
+        if n & width:
+            piece = part(power, done, length)
+            total = piece if total is None else total + piece
+            done += width
+        if done == n:
+            return total
+        count = power.shape[axis] - width
+        power = part(power, 0, count) + part(power, width, count)
+        width *= 2
