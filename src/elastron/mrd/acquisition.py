@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from elastron.errors import DataError
 from elastron.mrd.counters import COUNTERS, counter
 
 #: ISMRMRD 1.x AcquisitionHeader: 340 bytes, packed, little-endian.
@@ -154,3 +155,42 @@ class AcquisitionBatch:
         return replace(
             self, headers=self.headers[index], data=self.data[index], trajectory=trajectory
         )
+
+
+#: Compression is undone where bytes become batches; a batch that says otherwise would be misread.
+_COMPRESSION_MASK = (
+    AcquisitionFlag.COMPRESSION1.mask
+    | AcquisitionFlag.COMPRESSION2.mask
+    | AcquisitionFlag.COMPRESSION3.mask
+    | AcquisitionFlag.COMPRESSION4.mask
+)
+
+
+def written_headers(batch: AcquisitionBatch) -> np.ndarray:
+    """The batch's headers as they are sent or stored: sizes as its arrays have them.
+
+    Returns:
+        `ACQUISITION_HEADER`, shape (n,); a copy only if something differs.
+
+    Raises:
+        DataError: more samples, channels or dimensions than a header can say, or a readout axis
+            that is not in k-space.
+    """
+    if batch.readout_domain is not ReadoutDomain.KSPACE:
+        raise DataError("A readout that was Fourier transformed cannot be sent or stored as MRD.")
+    channels, samples = batch.data.shape[1:]
+    sizes = {
+        "number_of_samples": samples,
+        "active_channels": channels,
+        "trajectory_dimensions": 0 if batch.trajectory is None else batch.trajectory.shape[2],
+    }
+    if max(sizes.values()) > 65535:
+        raise DataError(f"A readout has the sizes {sizes}; MRD holds 65535 of each at most.")
+    headers = batch.headers
+    compressed = bool((headers["flags"] & _COMPRESSION_MASK).any())
+    if compressed or any((headers[name] != size).any() for name, size in sizes.items()):
+        headers = headers.copy()
+        headers["flags"] &= ~_COMPRESSION_MASK
+        for name, size in sizes.items():
+            headers[name] = size
+    return headers

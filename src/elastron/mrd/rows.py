@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from elastron.errors import DataError
-from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch
+from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch, written_headers
 from elastron.mrd.waveform import WAVEFORM_HEADER, Waveform
 
 ACQUISITION_ROW = np.dtype(
@@ -103,7 +103,7 @@ def _stack(column: np.ndarray, dtype: str) -> np.ndarray:
 def rows_from_batch(batch: AcquisitionBatch) -> np.ndarray:
     """A batch as rows of the `data` table, shape (n,)."""
     rows = np.empty(len(batch), ACQUISITION_ROW)
-    rows["head"] = headers_of_batch(batch)
+    rows["head"] = written_headers(batch)
     samples = np.ascontiguousarray(batch.data, "<c8").reshape(len(batch), -1).view("<f4")
     rows["data"] = _column(samples)
     if batch.trajectory is None:
@@ -113,30 +113,6 @@ def rows_from_batch(batch: AcquisitionBatch) -> np.ndarray:
             np.ascontiguousarray(batch.trajectory, "<f4").reshape(len(batch), -1)
         )
     return rows
-
-
-def headers_of_batch(batch: AcquisitionBatch) -> np.ndarray:
-    """The batch's headers with sizes as its arrays have them; a copy only if they differ.
-
-    Raises:
-        DataError: more samples, channels or dimensions than a header can say.
-    """
-    channels, samples = batch.data.shape[1:]
-    dimensions = 0 if batch.trajectory is None else batch.trajectory.shape[2]
-    headers = batch.headers
-    for name, value in (
-        ("number_of_samples", samples),
-        ("active_channels", channels),
-        ("trajectory_dimensions", dimensions),
-    ):
-        if (headers[name] == value).all():
-            continue
-        if value > 65535:
-            raise DataError(f"A readout has {value} as {name}; MRD holds 65535 at most.")
-        if headers is batch.headers:
-            headers = headers.copy()
-        headers[name] = value
-    return headers
 
 
 def _column(values: np.ndarray) -> Any:
