@@ -169,7 +169,7 @@ def _dataset(study: Study, series_uid: UID, number: int, now: datetime.datetime)
     dataset.Modality = "MR"
     dataset.SeriesInstanceUID = series_uid
     dataset.FrameOfReferenceUID = study.frame_of_reference_uid
-    dataset.PositionReferenceIndicator = ""
+    dataset.PositionReferenceIndicator = dataset.Laterality = ""
     dataset.Manufacturer = "Elastron"
     dataset.InstanceNumber = number
     return dataset

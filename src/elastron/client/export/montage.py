@@ -52,7 +52,9 @@ class _Block:
 
     title: str
     details: tuple[str, str]
-    tiles: list[tuple[np.ndarray, str]]
+    tiles: list[tuple[Plane, str]]
+    window: Window
+    settings: MontageSettings
     tile_size: tuple[int, int]
     columns: int
 
@@ -128,7 +130,7 @@ def _block(images: Sequence[Image], settings: MontageSettings) -> _Block:
     every = list(planes(images))
     chosen = _even_choice(every, settings.tiles_max)
     size = _tile_size(chosen[0], settings.tile)
-    tiles = [(_picture(plane, window, settings), label(plane, images)) for plane in chosen]
+    tiles = [(plane, label(plane, images)) for plane in chosen]
     columns = min(len(tiles), settings.columns or max(1, 1600 // (size[0] + _GAP)))
     if settings.columns is None and len(tiles) > columns:
         columns = math.ceil(len(tiles) / math.ceil(len(tiles) / columns))  # even rows
@@ -136,7 +138,7 @@ def _block(images: Sequence[Image], settings: MontageSettings) -> _Block:
     if len(chosen) < len(every):
         shown += f" · {len(chosen)} of {len(every)} pictures shown"
     details = (shown, f"window {window.low:.4g} … {window.high:.4g}")
-    return _Block(series_title(images), details, tiles, size, columns)
+    return _Block(series_title(images), details, tiles, window, settings, size, columns)
 
 
 def _even_choice(items: list[Plane], count: int) -> list[Plane]:
@@ -155,10 +157,9 @@ def _tile_size(plane: Plane, shortest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _picture(plane: Plane, window: Window, settings: MontageSettings) -> np.ndarray:
-    grey = Picture.fromarray(window.grey(plane.values(settings.part)))
-    size = _tile_size(plane, settings.tile)
-    return np.asarray(grey.resize(size, Picture.Resampling.BICUBIC))
+def _picture(plane: Plane, block: _Block) -> Picture.Image:
+    grey = Picture.fromarray(block.window.grey(plane.values(block.settings.part)))
+    return grey.resize(_tile_size(plane, block.settings.tile), Picture.Resampling.BICUBIC)
 
 
 def _block_width(block: _Block) -> int:
@@ -186,13 +187,14 @@ def _draw_block(
     draw.text((left, top + 11), block.title, fill=TITLE, font=_font(17))
     for line, words in enumerate(block.details):
         draw.text((left, top + 36 + 20 * line), words, fill=QUIET, font=_font(14))
-    for number, (picture, words) in enumerate(block.tiles):
+    for number, (plane, words) in enumerate(block.tiles):
         row, column = divmod(number, block.columns)
         x = left + column * (block.tile_size[0] + _GAP)
         y = top + _HEAD + _PADDING + row * (block.tile_size[1] + _LABEL + _GAP)
-        sheet.paste(Picture.fromarray(picture), (x, y))
+        picture = _picture(plane, block)
+        sheet.paste(picture, (x, y))
         draw.text(
-            (x + 2, y + picture.shape[0] + 3),
+            (x + 2, y + picture.height + 3),
             _shortened(words, block.tile_size[0] - 4),
             fill=QUIET,
             font=_font(13),

@@ -1,0 +1,297 @@
+"""A Gadgetron client: sends scans, receives images."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from elastron.client.address import DEFAULT_PORT, Address
+from elastron.client.connection import connect
+from elastron.client.exchange import Ending, Outcome, converse
+from elastron.client.result import (
+    Progress,
+    Result,
+    ScanGarbledError,
+    ScanLostError,
+    ScanRefusedError,
+    ScanStalledError,
+)
+from elastron.client.source import Scan, ScanSource, open_scan
+from elastron.errors import ConfigError, ConnectionLostError, DeadlineError, RemoteError
+from elastron.mrd.acquisition import AcquisitionBatch
+from elastron.mrd.image import Image
+from elastron.wire.messages import (
+    Close,
+    ConfigName,
+    ConfigXml,
+    Error,
+    HeaderXml,
+    Message,
+    Query,
+    Response,
+    Text,
+)
+
+#: A config of this size is no config.
+_CONFIG_BYTES_MAX = 4 << 20
+
+#: How a Gadgetron marks an error within a text: `[where] ERROR: what`.
+_ERROR_TEXT = re.compile(r"(^|\]\s*)ERROR\b")
+
+_QUERY_TIMEOUT_S = 30.0
+
+#: A config: its name at the server; a `Path` to a local file, or its XML (bytes), sent by value.
+Config = str | os.PathLike[str] | bytes
+
+
+class Client:
+    """Sends scans to a Gadgetron, an Elastron node or a gateway.
+
+    Args:
+        host: name or address.
+        port: TCP port.
+        connect_timeout: seconds for which connecting is tried again and again.
+        timeout: seconds for which nothing may move in either direction before a scan is given up;
+            None waits for ever. Reconstructions are silent while they compute, so be generous.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        connect_timeout: float = 10.0,
+        timeout: float | None = None,
+    ) -> None:
+        self.address = Address(host, port)
+        self.connect_timeout = connect_timeout
+        self.timeout = timeout
+
+    def send(
+        self,
+        source: ScanSource,
+        config: Config = "default.xml",
+        *,
+        group: str = "dataset",
+        on_image: Callable[[Image], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_other: Callable[[Message], None] | None = None,
+    ) -> Result:
+        """Send a scan and receive its images.
+
+        Sending and receiving go on at once. Memory stays bounded if `on_image` takes the images;
+        else they are collected in the result.
+
+        Args:
+            source: path of an ISMRMRD file, a `Dataset`, or (header, readouts and waveforms).
+            config: name at the server, or by value a `Path` or XML bytes.
+            group: of the file, where a path is given.
+            on_image: called with each image as it comes, in the caller's thread. Its pixels are
+                read-only views of received memory.
+            on_progress: called after every batch sent, in the sending thread, and at the end.
+            on_text: called with each text of the server as it comes, errors or not.
+            on_other: called with each message that is neither image nor text.
+
+        Raises:
+            ConnectError: nobody answers.
+            ScanRefusedError: the server reported errors.
+            ScanLostError: the connection ended too early.
+            ScanStalledError: nothing moved for `timeout` seconds.
+            ScanGarbledError: the answer is not the Gadgetron protocol.
+            DataError: the source cannot be read.
+            ConfigError: the local config cannot be read.
+
+        The `Scan…` errors carry what had come in `result`.
+        """
+        config_message = _config_message(config)
+        result = Result()
+        with open_scan(source, group) as scan:
+            started = time.monotonic()
+            meter = _Meter(scan, result, started, on_progress)
+            receive = _Receipt(result, started, on_image, on_text, on_other)
+            with connect(self.address, self.connect_timeout) as sock:
+                outcome = converse(
+                    sock,
+                    _outgoing(config_message, scan),
+                    receive,
+                    timeout_s=self.timeout,
+                    on_sent=meter.sent,
+                )
+            result.bytes_sent = meter.bytes_sent
+            result.bytes_received = outcome.bytes_received
+            result.seconds = time.monotonic() - started
+        self._check(outcome, result)
+        return result
+
+    def query(self, query: str = "gadgetron::info") -> str:
+        """Ask a server about itself.
+
+        Raises:
+            ConnectError: nobody answers.
+            RemoteError: it answers with an error.
+            ConnectionLostError: it hangs up without an answer.
+            DeadlineError: it is silent.
+        """
+        answers: list[str] = []
+        errors: list[str] = []
+
+        def receive(message: Message) -> None:
+            if isinstance(message, Response):
+                answers.append(message.response)
+            elif isinstance(message, Text | Error):
+                errors.append(message.text)
+
+        with connect(self.address, self.connect_timeout) as sock:
+            outcome = converse(
+                sock,
+                (Query(query, correlation_id=1), Close()),
+                receive,
+                timeout_s=self.timeout or _QUERY_TIMEOUT_S,
+            )
+        if answers:
+            return answers[0]
+        if errors:
+            raise RemoteError(f"{self.address} answers: {'; '.join(errors)}")
+        if outcome.ending is Ending.STALLED:
+            raise DeadlineError(f"{self.address} takes connections but does not answer.")
+        raise ConnectionLostError(
+            f"{self.address} hung up without an answer: is it a Gadgetron server?"
+        )
+
+    def _check(self, outcome: Outcome, result: Result) -> None:
+        """Raise what the outcome amounts to; return if all is well."""
+        if result.errors:
+            # The server's own words explain a lost connection better than the loss itself.
+            raise ScanRefusedError("\n".join(result.errors), result)
+        got = f"{result.image_count} image{'s' * (result.image_count != 1)} came until then"
+        match outcome.ending:
+            case Ending.CLOSED if outcome.everything_sent:
+                return
+            case Ending.CLOSED:
+                raise ScanLostError(
+                    f"{self.address} ended the session before the whole scan was sent and gave "
+                    f"no reason; {got}. Its log may say more.",
+                    result,
+                )
+            case Ending.STALLED:
+                raise ScanStalledError(
+                    f"Nothing moved between us and {self.address} for {self.timeout:g} s; {got}. "
+                    "Allow more time if the reconstruction is long.",
+                    result,
+                )
+            case Ending.GARBLED:
+                raise ScanGarbledError(
+                    f"{self.address} sent what is no message: {outcome.reason}; {got}.", result
+                )
+            case Ending.LOST:
+                reason = f" ({outcome.reason})" if outcome.reason else ""
+                raise ScanLostError(
+                    f"{self.address} hung up without finishing the scan{reason}; {got}. "
+                    "Its log may say why; sending the scan again may succeed.",
+                    result,
+                )
+
+
+class _Receipt:
+    """Sorts what comes into the result and the caller's hands."""
+
+    def __init__(
+        self,
+        result: Result,
+        started: float,
+        on_image: Callable[[Image], None] | None,
+        on_text: Callable[[str], None] | None,
+        on_other: Callable[[Message], None] | None,
+    ) -> None:
+        self._result = result
+        self._started = started
+        self._on_image = on_image
+        self._on_text = on_text
+        self._on_other = on_other
+
+    def __call__(self, message: Message) -> None:
+        result = self._result
+        match message:
+            case Image():
+                if result.first_image_seconds is None:
+                    result.first_image_seconds = time.monotonic() - self._started
+                result.image_count += 1
+                if self._on_image is not None:
+                    self._on_image(message)
+                else:
+                    # A view would keep a whole receive buffer alive, and is read-only.
+                    copied = replace(
+                        message, header=message.header.copy(), data=message.data.copy()
+                    )
+                    result.images.append(copied)
+            case Text(text) | Error(text):
+                error = isinstance(message, Error) or _ERROR_TEXT.search(text) is not None
+                (result.errors if error else result.texts).append(text)
+                if self._on_text is not None:
+                    self._on_text(text)
+            case _ if self._on_other is not None:
+                self._on_other(message)
+            case _:
+                result.others.append(message)
+
+
+class _Meter:
+    """Counts what is sent and reports it."""
+
+    def __init__(
+        self,
+        scan: Scan,
+        result: Result,
+        started: float,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._total = scan.readouts
+        self._result = result
+        self._started = started
+        self._on_progress = on_progress
+        self._readouts = 0
+        self.bytes_sent = 0
+
+    def sent(self, message: Message, count: int) -> None:
+        """Take note of a message that went out."""
+        self.bytes_sent += count
+        if isinstance(message, AcquisitionBatch):
+            self._readouts += len(message)
+        finished = isinstance(message, Close)
+        if self._on_progress is not None and (finished or isinstance(message, AcquisitionBatch)):
+            self._on_progress(
+                Progress(
+                    bytes_sent=self.bytes_sent,
+                    readouts_sent=self._readouts,
+                    readouts_total=self._total,
+                    images_received=self._result.image_count,
+                    seconds=time.monotonic() - self._started,
+                    finished=finished,
+                )
+            )
+
+
+def _outgoing(config: ConfigName | ConfigXml, scan: Scan) -> Iterator[Message]:
+    yield config
+    yield HeaderXml(scan.header_xml)
+    yield from scan.items
+    yield Close()
+
+
+def _config_message(config: Config) -> ConfigName | ConfigXml:
+    if isinstance(config, bytes):
+        return ConfigXml(config)
+    if isinstance(config, str):
+        return ConfigName(config)
+    path = Path(config)
+    try:
+        if path.stat().st_size > _CONFIG_BYTES_MAX:
+            raise ConfigError(f"{path} is too large to be a config.")
+        return ConfigXml(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"The config {path} cannot be read: {error.strerror}.") from error
