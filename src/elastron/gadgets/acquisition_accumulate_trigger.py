@@ -1,0 +1,199 @@
+"""Collect readouts into buckets until a counter changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
+from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
+from elastron.mrd.buffers import STATISTICS_COUNTERS, Bucket, BucketStatistics
+from elastron.mrd.waveform import Waveform
+
+_Dimension = Literal[
+    "kspace_encode_step_1",
+    "kspace_encode_step_2",
+    "average",
+    "slice",
+    "contrast",
+    "phase",
+    "repetition",
+    "set",
+    "segment",
+    "user_0",
+    "user_1",
+    "user_2",
+    "user_3",
+    "user_4",
+    "user_5",
+    "user_6",
+    "user_7",
+    "n_acquisitions",
+    "none",
+]
+
+
+def _named(value: object) -> object:
+    """Any case; empty means none."""
+    return (value.lower() or "none") if isinstance(value, str) else value
+
+
+Dimension = Annotated[_Dimension, BeforeValidator(_named)]
+
+
+class AcquisitionAccumulateTriggerProperties(Properties):
+    """Properties of `AcquisitionAccumulateTriggerGadget`.
+
+    Attributes:
+        trigger_dimension: buckets are sent before the first readout in which this counter has
+            changed; `n_acquisitions`: after so many readouts; `none`: at the end only.
+        sorting_dimension: one bucket for each value of this counter.
+        n_acquisitions_before_trigger: readouts before the first trigger.
+        n_acquisitions_before_ongoing_trigger: readouts before each later trigger.
+    """
+
+    trigger_dimension: Dimension = "none"
+    sorting_dimension: Dimension = "none"
+    n_acquisitions_before_trigger: int = Field(40, ge=0)
+    n_acquisitions_before_ongoing_trigger: int = Field(40, ge=0)
+
+
+class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProperties]):
+    """Sends buckets of readouts at each trigger and at the end, in order of the sorting counter.
+
+    Noise readouts are dropped. Calibration readouts (flag 20) go to the bucket's reference, those
+    that are image data as well (flag 21) to both, phase correction readouts not to the data.
+    Waveforms go with the first bucket of the trigger they precede.
+    """
+
+    properties_type = AcquisitionAccumulateTriggerProperties
+    hybrid = Hybrid.PASSES
+    accepts = (AcquisitionBatch, Waveform)
+
+    def __init__(
+        self, properties: AcquisitionAccumulateTriggerProperties, context: Context
+    ) -> None:
+        super().__init__(properties, context)
+        self._buckets: dict[int, Bucket] = {}
+        self._waveforms: list[Waveform] = []
+        self._previous: int | None = None
+        self._missing = max(1, properties.n_acquisitions_before_trigger)
+        self._n_triggers = 0
+
+    def process(self, item: AcquisitionBatch | Waveform) -> Iterable[Item]:
+        """Accumulate; send what is complete."""
+        if isinstance(item, Waveform):
+            self._waveforms.append(item)
+            return
+        noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
+        imaging = _pick(item, ~noise)
+        if imaging is None:
+            return
+        trigger = self.properties.trigger_dimension
+        if trigger == "n_acquisitions":
+            yield from self._by_count(imaging)
+        elif trigger == "none":
+            self._sort(imaging)
+        else:
+            yield from self._by_change(imaging, trigger)
+
+    def finish(self) -> Iterable[Item]:
+        """Send what is left."""
+        return self._send()
+
+    def _by_change(self, batch: AcquisitionBatch, trigger: str) -> Iterator[Bucket]:
+        for part, value in _runs(batch, trigger):
+            if self._previous is not None and value != self._previous:
+                yield from self._send()
+            self._previous = value
+            self._sort(part)
+
+    def _by_count(self, batch: AcquisitionBatch) -> Iterator[Bucket]:
+        start = 0
+        while start < len(batch):
+            part = batch.select(slice(start, start + self._missing))
+            start += len(part)
+            self._missing -= len(part)
+            self._sort(part)
+            if not self._missing:
+                self._missing = max(1, self.properties.n_acquisitions_before_ongoing_trigger)
+                yield from self._send()
+
+    def _sort(self, batch: AcquisitionBatch) -> None:
+        sorting = self.properties.sorting_dimension
+        if sorting in {"none", "n_acquisitions"}:
+            self._add(0, batch)
+            return
+        values = batch.counter(sorting)
+        distinct = np.unique(values)
+        for value in distinct.tolist():
+            self._add(value, batch if len(distinct) == 1 else _pick(batch, values == value))
+
+    def _add(self, key: int, batch: AcquisitionBatch | None) -> None:
+        if batch is None:
+            return
+        bucket = self._buckets.setdefault(key, Bucket())
+        calibration = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION)
+        both = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION_AND_IMAGING)
+        phase_correction = batch.any_flag(AcquisitionFlag.IS_PHASECORR_DATA)
+        reference = _pick(batch, calibration | both)
+        if reference is not None:
+            bucket.reference.append(reference)
+        data = _pick(batch, ~(calibration | phase_correction))
+        if data is not None:
+            bucket.data.append(data)
+
+    def _send(self) -> Iterator[Bucket]:
+        self._n_triggers += 1
+        self.context.log.debug(
+            "accumulated data triggered",
+            trigger=self._n_triggers,
+            buckets=len(self._buckets),
+            waveforms=len(self._waveforms),
+        )
+        buckets, self._buckets = self._buckets, {}
+        if buckets:
+            buckets[min(buckets)].waveforms, self._waveforms = self._waveforms, []
+        for key in sorted(buckets):
+            bucket = buckets.pop(key)
+            bucket.data_statistics = statistics(bucket.data)
+            bucket.reference_statistics = statistics(bucket.reference)
+            yield bucket
+
+
+def statistics(batches: list[AcquisitionBatch]) -> list[BucketStatistics]:
+    """Distinct counter values in each encoding space up to the highest seen."""
+    if not batches:
+        return []
+    headers = np.concatenate([batch.headers for batch in batches])
+    spaces = headers["encoding_space_ref"]
+    found = [BucketStatistics() for _ in range(int(spaces.max()) + 1)]
+    for space in np.unique(spaces).tolist():
+        here = headers["idx"][spaces == space]
+        for name in STATISTICS_COUNTERS:
+            found[space].seen[name] = set(np.unique(here[name]).tolist())
+    return found
+
+
+def _runs(batch: AcquisitionBatch, name: str) -> Iterator[tuple[AcquisitionBatch, int]]:
+    """The batch cut wherever the counter changes, as views."""
+    values = batch.counter(name)
+    starts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(batch)]
+    for first, last in pairwise(starts):
+        whole = last - first == len(batch)
+        yield (batch if whole else batch.select(slice(first, last))), int(values[first])
+
+
+def _pick(batch: AcquisitionBatch, mask: np.ndarray) -> AcquisitionBatch | None:
+    """The rows where `mask` is true: the batch itself, a view or a copy; None if there are none."""
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return None
+    if len(rows) == len(batch):
+        return batch
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    return batch.select(slice(first, last) if last - first == len(rows) else rows)
