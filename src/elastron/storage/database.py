@@ -23,7 +23,6 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from elastron.errors import ConfigError, StorageError, StorageUnavailableError
 from elastron.storage.problems import StoreFullError
@@ -92,6 +91,7 @@ class PostgresqlDatabase:
         """
         try:
             import asyncpg  # noqa: PLC0415 - an extra
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - slow to import
         except ImportError as error:
             raise ConfigError(
                 "PostgreSQL needs the driver asyncpg: pip install 'elastron[postgresql]'."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from elastron.storage.identity import BlobId
@@ -40,7 +40,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def read(self, key: BlobId, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(self, key: BlobId, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Open bytes `start` to `stop` (exclusive); they come in chunks of bounded size.
 
         Raises:
@@ -107,6 +107,10 @@ class MetadataStore(Protocol):
 
     async def abandoned(self, owners: Sequence[str]) -> list[BlobId]:
         """Staged records of dead server processes."""
+        ...
+
+    async def tune(self) -> None:
+        """Refresh what the database's query planner knows."""
         ...
 
     async def used_bytes(self, subject: str, *, now_ms: int) -> int:

@@ -3,6 +3,7 @@
 StorageError (elastron.errors)
 ├── RequestError            the client's request is refused; carries the HTTP answer
 ├── BlobMissingError        metadata is there, the bytes are not
+├── MissingBytesError       the same, with the answer that should have been
 ├── StagedRecordGoneError   the upload was collected or deleted while it ran
 ├── UploadCutError          the client went away or fell silent in the middle of a body
 ├── StoreFullError          no room left on the device that keeps the blobs or the metadata
@@ -49,3 +50,17 @@ class StoreFullError(StorageError):
 
 class SchemaTooNewError(StorageError):
     """The metadata database was written by a newer server; this one must not touch it."""
+
+
+class MissingBytesError(StorageError):
+    """A live record's bytes are gone: answered with its headers and 500.
+
+    Attributes:
+        blob: the blob's UUID.
+        headers: of the answer that should have been.
+    """
+
+    def __init__(self, message: str, blob: str, headers: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(message)
+        self.blob = blob
+        self.headers = headers

@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elastron.storage.instants import parse_rfc3339
 from elastron.storage.problems import RequestError
@@ -53,6 +53,10 @@ class Criteria:
     position: Position | None
     limit: int
     everything: bool = False
+
+    def newest(self) -> Criteria:
+        """The same, for the first match only."""
+        return replace(self, limit=1, position=None)
 
 
 def parse_criteria(pairs: Sequence[tuple[str, str]]) -> Criteria:
