@@ -103,6 +103,21 @@ def any_flag(headers: np.ndarray, *flags: AcquisitionFlag) -> np.ndarray:
     return (headers["flags"] & mask) != 0
 
 
+def opaque(headers: np.ndarray) -> np.ndarray:
+    """The same headers as mere bytes, to be indexed, copied or joined.
+
+    numpy copies structures field by field, 0.3 microseconds a header; as bytes it is twenty
+    times faster: `opaque(headers)[index].view(headers.dtype)`.
+
+    Args:
+        headers: structured array of any shape.
+
+    Returns:
+        View of void elements, same shape.
+    """
+    return headers.view(np.dtype((np.void, headers.dtype.itemsize)))
+
+
 class ReadoutDomain(enum.Enum):
     """Where the readout axis stands: as acquired, or already Fourier transformed.
 
@@ -152,9 +167,8 @@ class AcquisitionBatch:
     def select(self, index: Any) -> AcquisitionBatch:
         """A batch of the rows that `index` (slice, mask or integers) picks."""
         trajectory = None if self.trajectory is None else self.trajectory[index]
-        return replace(
-            self, headers=self.headers[index], data=self.data[index], trajectory=trajectory
-        )
+        headers = opaque(self.headers)[index].view(self.headers.dtype)
+        return replace(self, headers=headers, data=self.data[index], trajectory=trajectory)
 
 
 #: Compression is undone where bytes become batches; a batch that says otherwise would be misread.
@@ -189,7 +203,7 @@ def written_headers(batch: AcquisitionBatch) -> np.ndarray:
     headers = batch.headers
     compressed = bool((headers["flags"] & _COMPRESSION_MASK).any())
     if compressed or any((headers[name] != size).any() for name, size in sizes.items()):
-        headers = headers.copy()
+        headers = opaque(headers).copy().view(headers.dtype)
         headers["flags"] &= ~_COMPRESSION_MASK
         for name, size in sizes.items():
             headers[name] = size

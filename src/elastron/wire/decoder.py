@@ -9,6 +9,7 @@ that straddles the end of a chunk is moved, once, to the next one.
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,10 @@ from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
 from elastron.wire.cursor import Cursor, Reading
 from elastron.wire.layout import (
     ACQUISITION_HEAD_BYTES,
+    ACQUISITION_RUN,
     ACQUISITION_SIZES,
+    RUN_MASK,
+    RUN_WORDS,
     UINT16,
     acquisition_body_bytes,
     acquisition_message,
@@ -38,9 +42,12 @@ CHUNK_BYTES = 2 << 20
 _ROOM_BYTES_MIN = 32 << 10
 #: Largest allocation made for bytes that were announced but have not come.
 _TRUST_BYTES = 64 << 20
-#: Rows compared in the first look for a run; each further look takes four times as many, so
-#: that a stream of ever-changing shapes costs no more than it must.
-_FIRST_LOOK = 32
+#: Rows compared one by one at most, and in the first look at many; each further look takes four
+#: times as many, so that a stream of ever-changing shapes costs no more than it must.
+_NEAR_ROWS = 12
+_FIRST_LOOK = 64
+_RUN_WORDS = np.array(RUN_WORDS)
+_RUN_MASK = np.array(RUN_MASK, "<u2")
 
 _COMPRESSED = int(AcquisitionFlag.COMPRESSION1.mask | AcquisitionFlag.COMPRESSION2.mask)
 
@@ -230,11 +237,12 @@ class Decoder:
             self._needed = message_bytes
             return None
         start = self._start
-        layout = acquisition_message(channels, samples, dimensions)
-        rows = self._chunk.bytes[start : start + count * message_bytes].view(layout)
+        memory = self._chunk.bytes
         if count > 1:
-            rows = rows[: _run_length(rows, channels, samples, dimensions)]
-        self._consume(len(rows) * message_bytes)
+            count = _run_length(memory, start, count, message_bytes)
+        layout = acquisition_message(channels, samples, dimensions)
+        rows = np.ndarray((count,), layout, memory, start)
+        self._consume(count * message_bytes)
         return AcquisitionBatch(
             headers=rows["head"],
             data=rows["data"],
@@ -274,23 +282,40 @@ class Decoder:
             self._cursor.memory = self._bytes()
 
 
-def _run_length(rows: np.ndarray, channels: int, samples: int, dimensions: int) -> int:
-    """How many rows, from the first, are acquisitions of this shape; at least 1."""
-    start, look = 1, _FIRST_LOOK
-    heads = rows["head"]
-    while start < len(rows):
-        part = slice(start, start + look)
-        head = heads[part]
-        same = rows["id"][part] == MessageId.ACQUISITION.value
-        same &= head["number_of_samples"] == samples
-        same &= head["active_channels"] == channels
-        same &= head["trajectory_dimensions"] == dimensions
-        same &= (head["flags"] & np.uint64(_COMPRESSED)) == 0
-        if not same.all():
-            return start + int(same.argmin())
-        start += len(same)
+def _run_length(memory: np.ndarray, start: int, count: int, message_bytes: int) -> int:
+    """How many of `count` messages of one length are acquisitions of the first one's sizes.
+
+    Args:
+        memory: uint8.
+        start: of the first message, which is one.
+        count: messages to look at.
+        message_bytes: of each; even.
+    """
+    sizes = ACQUISITION_RUN.unpack_from(memory.data, start)
+    # A few are compared faster one by one; and many need not be looked at if the second differs.
+    row, near = 1, count if count <= _NEAR_ROWS else 2
+    while row < near:
+        other = ACQUISITION_RUN.unpack_from(memory.data, start + row * message_bytes)
+        if other != sizes and not _same_run(other, sizes):
+            return row
+        row += 1
+    if row == count:
+        return count
+    words = np.ndarray((count, message_bytes // 2), "<u2", memory, start)
+    pattern = struct.pack("<5H", *(a & mask for a, mask in zip(sizes, RUN_MASK, strict=True)))
+    look = _FIRST_LOOK
+    while row < count:
+        found = words[row : row + look, _RUN_WORDS] & _RUN_MASK
+        if found.tobytes() != pattern * len(found):
+            same = (found == np.frombuffer(pattern, "<u2")).all(1)
+            return row + int(same.argmin())
+        row += len(found)
         look *= 4
-    return len(rows)
+    return count
+
+
+def _same_run(other: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    return all((a & mask) == (b & mask) for a, b, mask in zip(other, sizes, RUN_MASK, strict=True))
 
 
 def _shape(batch: AcquisitionBatch) -> tuple[int, ...]:

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 
 from elastron.errors import ConfigError
-from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, written_headers
+from elastron.mrd.acquisition import (
+    AcquisitionBatch,
+    AcquisitionFlag,
+    opaque,
+    written_headers,
+)
 from elastron.mrd.buffers import Bucket, ImageArray, ReconData
 from elastron.mrd.image import Image, image_header
 from elastron.mrd.waveform import WAVEFORM_HEADER, Waveform
@@ -100,7 +105,7 @@ def _acquisitions(batch: AcquisitionBatch) -> Iterator[list[Buffer]]:
         part = slice(start, start + step)
         rows = np.empty(len(headers[part]), layout)
         rows["id"] = MessageId.ACQUISITION
-        rows["head"] = headers[part]
+        opaque(rows["head"])[...] = opaque(headers[part])
         rows["data"] = batch.data[part]
         if batch.trajectory is not None:
             rows["trajectory"] = batch.trajectory[part]

@@ -34,6 +34,13 @@ SAMPLING = np.dtype(
     }
 )
 
+#: What must be equal within a run: id, top 16 flags, number_of_samples, active_channels,
+#: trajectory_dimensions. Their positions in 16-bit words, and the bits that count: of the flags
+#: COMPRESSION1 and COMPRESSION2 (bits 52 and 53).
+ACQUISITION_RUN = struct.Struct("<H8xH24xH2xH136xH")
+RUN_WORDS = (0, 5, 18, 20, 89)
+RUN_MASK = (0xFFFF, 0x0030, 0xFFFF, 0xFFFF, 0xFFFF)
+
 
 @functools.lru_cache(maxsize=64)
 def acquisition_message(channels: int, samples: int, dimensions: int) -> np.dtype:
