@@ -92,6 +92,7 @@ class Gadget(Generic[P]):
                 yield from self.process(item)
             else:
                 yield item
+            del item  # while waiting for the next one, let go of this one's arrays
         yield from self.finish()
 
     def process(self, item: Any) -> Iterable[Item]:
