@@ -46,7 +46,7 @@ class App:
     def __init__(self, service: Service, metrics: Metrics, settings: StorageSettings) -> None:
         self._service = service
         self._metrics = metrics
-        self._tokens = [token.encode() for token in settings.tokens]
+        self._tokens = [token.encode() for token in settings.tokens()]
         self._proxies = [ipaddress.ip_network(n, strict=False) for n in settings.trusted_proxies]
         self._guarded = bool(self._tokens or settings.tls_client_ca)
         self._idle_s = settings.idle_timeout_s

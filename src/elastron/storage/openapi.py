@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import html
 import json
+from importlib.metadata import version
 from typing import Any
 
-from elastron import __version__
 from elastron.storage.messages import Reply, Request
 from elastron.storage.search import PAGE_MAX
 from elastron.storage.tags import VALUE_BYTES_MAX
@@ -180,7 +180,7 @@ def _document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "MRD storage server",
-            "version": __version__,
+            "version": version("elastron"),
             "description": "Blobs filed under subject, device, session, name and custom tags. "
             "Parameter names are case-insensitive, values are not.",
         },

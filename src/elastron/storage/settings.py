@@ -1,17 +1,16 @@
-"""Settings of the storage server: from flags, our variables, the original's, or defaults."""
+"""Settings of the storage server, and the original server's names for them."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
 
 from elastron.errors import ConfigError
 
-PREFIX = "ELASTRON_STORAGE_"
 ORIGINAL_PREFIX = "MRD_STORAGE_SERVER_"
 
 ORIGINAL_NAMES = {
@@ -53,6 +52,7 @@ class StorageSettings(BaseModel):
     token: SecretStr | None = Field(
         None, description="Bearer token that every request but /healthcheck must carry; one a line."
     )
+    token_file: Path | None = Field(None, description="File that holds `token`.")
     tls_certificate: Path | None = Field(None, description="PEM file: serve HTTPS with it.")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's key.")
     tls_client_ca: Path | None = Field(
@@ -98,10 +98,15 @@ class StorageSettings(BaseModel):
         except ValueError:
             return True
 
-    @property
     def tokens(self) -> tuple[str, ...]:
-        """Bearer tokens; any of them will do."""
+        """Bearer tokens; any of them will do.
+
+        Raises:
+            ConfigError: the token's file cannot be read.
+        """
         secret = self.token.get_secret_value() if self.token else ""
+        if self.token_file is not None:
+            secret += "\n" + _read_text(self.token_file, "token_file")
         return tuple(line.strip() for line in secret.splitlines() if line.strip())
 
     def check(self) -> None:
@@ -110,13 +115,14 @@ class StorageSettings(BaseModel):
         Raises:
             ConfigError: an open port without any guard, or half a TLS configuration.
         """
-        if self.token is not None and not self.tokens:
+        tokens = self.tokens()
+        if (self.token or self.token_file) and not tokens:
             raise ConfigError("The storage server's token is empty. Write one, or leave it out.")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigError("TLS needs both tls_certificate and tls_key.")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ConfigError("tls_client_ca needs tls_certificate and tls_key.")
-        guarded = self.tokens or self.tls_client_ca or self.allow_insecure
+        guarded = tokens or self.tls_client_ca or self.allow_insecure
         if self.exposed and not guarded:
             raise ConfigError(
                 f"The storage server holds patient data and would listen on {self.host} for "
@@ -130,48 +136,21 @@ class StorageSettings(BaseModel):
                 raise ConfigError(f"trusted_proxies: {network!r} is no network.") from error
 
 
-def load_settings(
-    environ: Mapping[str, str],
-    *,
-    file: Mapping[str, Any] | None = None,
-    flags: Mapping[str, Any] | None = None,
-) -> StorageSettings:
-    """Put the settings together.
+def original_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings from the original server's variables, `MRD_STORAGE_SERVER_*`.
 
-    First comes, first counts: `flags` (None means not given), `ELASTRON_STORAGE_<SETTING>`, the
-    original's `MRD_STORAGE_SERVER_*`, `file`, defaults. Every variable may be given as
-    `<NAME>_FILE` instead, the path of a file that holds the value.
+    Each may be given as `<NAME>_FILE` instead, the path of a file that holds the value; the plain
+    variable wins.
 
     Raises:
-        ConfigError: a value that cannot be used; it says which and where from.
+        ConfigError: such a file cannot be read.
     """
-    values: dict[str, Any] = dict(file or {})
-    sources = dict.fromkeys(values, "the settings file")
+    values: dict[str, str] = {}
     for name, setting in ORIGINAL_NAMES.items():
         text = _variable(environ, ORIGINAL_PREFIX + name)
         if text is not None:
-            lower = setting.endswith("_provider")
-            values[setting] = text.lower() if lower else text
-            sources[setting] = ORIGINAL_PREFIX + name
-    for setting in StorageSettings.model_fields:
-        text = _variable(environ, PREFIX + setting.upper())
-        if text is not None:
-            listed = setting == "trusted_proxies"
-            values[setting] = text.replace(",", " ").split() if listed else text
-            sources[setting] = PREFIX + setting.upper()
-    for setting, value in (flags or {}).items():
-        if value is not None:
-            values[setting] = value
-            sources[setting] = f"--{setting.replace('_', '-')}"
-    try:
-        settings = StorageSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]  # the input may be a secret
-        setting = ".".join(str(part) for part in first["loc"])
-        source = sources.get(setting.partition(".")[0], setting)
-        raise ConfigError(f"Storage setting from {source}: {first['msg']}.") from None
-    settings.check()
-    return settings
+            values[setting] = text.lower() if setting.endswith("_provider") else text
+    return values
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str | None:
@@ -180,8 +159,12 @@ def _variable(environ: Mapping[str, str], name: str) -> str | None:
     path = environ.get(f"{name}_FILE")
     if path is None:
         return None
+    return _read_text(Path(path), f"{name}_FILE")
+
+
+def _read_text(path: Path, name: str) -> str:
     try:
         # A file written with `echo` ends in a newline that is not meant.
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}_FILE: cannot read {path}.") from error
+        raise ConfigError(f"{name}: cannot read {path}.") from error
