@@ -7,7 +7,7 @@
 `ItemQueue` feeds a chain from another thread; `reconstruct` does all of it in one call.
 """
 
-from elastron.pipeline.build import Peers, build
+from elastron.pipeline.assembly import Peers, build
 from elastron.pipeline.chain import Chain, Run, Step
 from elastron.pipeline.config import Config
 from elastron.pipeline.load import config_names, load_config, stock_config_names

@@ -14,7 +14,7 @@ from elastron.gadgets.base import Context, Item
 from elastron.mrd.dataset import Dataset
 from elastron.mrd.header import parse_header
 from elastron.mrd.image import Image
-from elastron.pipeline.build import build
+from elastron.pipeline.assembly import build
 from elastron.pipeline.config import Config
 from elastron.pipeline.load import load_config, stock_config_names
 from elastron.pipeline.parse import MAX_CONFIG_BYTES, parse_config

@@ -210,6 +210,7 @@ class ParallelStep:
         keys = tuple(inputs)
         exhausted = False
         while True:
+            item = None  # while waiting, let go of the last one's arrays
             with group.changed:
                 group.changed.wait_for(
                     lambda: group.stopped or merged.ready or (group.idle and not exhausted)  # noqa: B023  evaluated at once
@@ -220,8 +221,6 @@ class ParallelStep:
                     item = merged.pop()
                 elif merged.closed:
                     return
-                else:
-                    item = None
             if item is not None:
                 yield item
                 continue
