@@ -1,0 +1,74 @@
+"""Ending a connection from the supervisor, so that its last words arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from elastron.node.settings import NodeSettings
+from elastron.wire import encode
+from elastron.wire.messages import Close, Text
+
+_DISCARD_BYTES = 64 * 1024
+
+#: Where the Gadgetron reports errors that belong to no gadget.
+LOCATION = "Connection Main Thread"
+
+
+def error_text(text: str, location: str = LOCATION) -> Text:
+    """An error as a Gadgetron client knows it."""
+    return Text(f"[{location}] ERROR: {text}")
+
+
+async def readable(sock: socket.socket, waiting: set[asyncio.Future[None]] | None = None) -> None:
+    """Return when there is something to read, or the stream has ended.
+
+    Args:
+        sock: non-blocking.
+        waiting: the wait is put here, for whoever wants to end it early.
+    """
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
+    waiting = set() if waiting is None else waiting
+    waiting.add(came)
+    loop.add_reader(sock.fileno(), lambda: came.done() or came.set_result(None))
+    try:
+        await came
+    finally:
+        waiting.discard(came)
+        loop.remove_reader(sock.fileno())
+
+
+async def refuse(sock: socket.socket, text: str | None, settings: NodeSettings) -> None:
+    """Send an error and CLOSE, then let the client finish.
+
+    What it still sends is thrown away for a while: closing at once would reset the connection, and
+    the reset can overtake the text.
+
+    Args:
+        sock: non-blocking.
+        text: None: say nothing (a message is half sent).
+    """
+    if text is not None:
+        with contextlib.suppress(OSError):  # the client is gone, or its buffer is full
+            sock.sendmsg([*encode(error_text(text)), *encode(Close())])
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+    if text is not None:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(settings.linger_timeout_s):
+                await _discard(sock, settings.linger_bytes_max)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+async def _discard(sock: socket.socket, bytes_max: int) -> None:
+    discarded = 0
+    while discarded < bytes_max:
+        await readable(sock)
+        with contextlib.suppress(BlockingIOError):
+            data = sock.recv(_DISCARD_BYTES)
+            if not data:
+                return
+            discarded += len(data)

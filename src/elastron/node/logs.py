@@ -1,0 +1,43 @@
+"""Logs: one line an event, on stderr, JSON or for people. No patient data reaches them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from elastron.node.settings import LogFormat
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure_logging(log_format: LogFormat, level: str) -> None:
+    """Set structlog up for this process.
+
+    Whole lines are written with one call each, so that those of several processes on one stderr
+    do not mix.
+    """
+    console = log_format is LogFormat.CONSOLE or (
+        log_format is LogFormat.AUTO and sys.stderr.isatty()
+    )
+    renderer: list[structlog.typing.Processor]
+    if console:
+        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

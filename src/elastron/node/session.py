@@ -1,0 +1,371 @@
+"""One session in its worker: socket in, chain, socket out.
+
+    reader thread: socket -> decoder -> protocol state -> bounded queue
+    main thread:   config and header, then queue -> chain -> outbox
+    writer thread: outbox -> socket
+
+The first two states are read by the main thread itself, so that short sessions (liveness checks,
+queries) start no threads before they must.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from ismrmrd.xsd import experimentalConditionsType, ismrmrdHeader
+
+from elastron.blobs.port import BlobStore
+from elastron.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    ElastronError,
+    ReconstructionError,
+)
+from elastron.gadgets.base import Context, Item
+from elastron.mrd.acquisition import AcquisitionBatch
+from elastron.mrd.header import parse_header
+from elastron.mrd.image import Image
+from elastron.node.blas import set_blas_threads
+from elastron.node.farewell import LOCATION, error_text
+from elastron.node.outbox import Outbox
+from elastron.node.outcome import Outcome
+from elastron.node.queries import answer
+from elastron.node.reading import MessageReader
+from elastron.node.scoreboard import Scoreboard, SessionState
+from elastron.node.settings import NodeSettings
+from elastron.node.transport import ClientSocket, Interrupted
+from elastron.pipeline import Chain, Config, ItemQueue, build, load_config, parse_config
+from elastron.wire import Action, Decoder, ServerSession, message_id
+from elastron.wire.messages import (
+    Close,
+    ConfigName,
+    ConfigXml,
+    HeaderXml,
+    Message,
+    Query,
+    Response,
+    Text,
+)
+
+_INPUT = f"{LOCATION}/Connection Input Thread"
+_OUTPUT = f"{LOCATION}/Connection Output Thread"
+_DISCARD_BYTES = 256 * 1024
+
+
+class Session:
+    """One scan, from its first byte to the last.
+
+    Args:
+        sock: the client's; taken over.
+        settings: the node's.
+        board: figures for the supervisor.
+        threads: for FFTs and linear algebra.
+        status: answer to `elastron::status`.
+        log: bound with the session's id.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        settings: NodeSettings,
+        board: Scoreboard,
+        *,
+        threads: int,
+        status: Mapping[str, Any],
+        log: Any,
+    ) -> None:
+        self._settings = settings
+        self._board = board
+        self._threads = threads
+        self._status = status
+        self._log = log
+        self._client = ClientSocket(sock, board)
+        self._outbox = Outbox(
+            self._client,
+            bytes_max=settings.output_queue_bytes_max,
+            timeout_s=settings.idle_timeout_s,
+        )
+        self._waiting_since: float | None = time.monotonic()
+        self._reader = MessageReader(
+            self._client, Decoder(), settings, waiting_since=lambda: self._waiting_since
+        )
+        self._protocol = ServerSession()
+        self._queue: ItemQueue | None = None
+        self._errors: list[tuple[str, Exception]] = []
+        self._cancel_reason: str | None = None
+        self._closed = False  # the client has sent CLOSE
+
+    def cancel(self, reason: str) -> None:
+        """End the session soon, telling the client why; any thread may call it."""
+        self._cancel_reason = reason
+        self._client.interrupt()
+        if self._queue is not None:
+            self._queue.abort()
+        self._outbox.discard()
+
+    def run(self) -> dict[str, Any]:
+        """Serve the client; never raises.
+
+        Returns:
+            What the supervisor logs: `outcome`, and the errors.
+        """
+        try:
+            self._serve()
+        except Interrupted:
+            pass
+        except Exception as error:
+            self._note(_INPUT, error)
+        try:
+            self._say_goodbye()
+        except Exception as error:
+            self._note(_OUTPUT, error)
+        outcome = self._outcome()
+        report: dict[str, Any] = {"outcome": outcome.value}
+        if self._errors:
+            report["errors"] = [str(error) for _, error in self._errors]
+        return report
+
+    # --- states ---------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        self._enter(SessionState.CONFIG)
+        messages = self._reader.messages()
+        config = self._await_config(messages)
+        if config is None:
+            return
+        self._enter(SessionState.HEADER)
+        header = self._await_header(messages)
+        self._reader.handshake_done()
+        context = self._context(config, header or _empty_header())
+        chain = build(config, context)
+        for warning in chain.warnings:
+            self._log.warning(warning, config=config.name)
+        if header is None:
+            self._enter(SessionState.VOID)
+            self._work(chain, iter(()))
+        else:
+            self._enter(SessionState.STREAM)
+            self._stream(chain, messages)
+
+    def _enter(self, state: SessionState) -> None:
+        self._board.state = state
+        self._log.info(f"Connection state: [{state.name}]")
+
+    def _await_config(self, messages: Iterator[Message]) -> Config | None:
+        """The config asked for; None when the client closes without asking."""
+        for message in messages:
+            match self._protocol.receive(message), message:
+                case Action.CONFIGURE, ConfigName(name):
+                    self._board.config_name = name
+                    return load_config(name, self._settings.config_folders)
+                case Action.CONFIGURE, ConfigXml(xml):
+                    self._board.config_name = "<inline>"
+                    return parse_config(xml)
+                case Action.FINISH, _:
+                    self._closed = True
+                    return None
+                case _:
+                    self._converse(message)
+        raise ConnectionLostError("the client ended its stream before it named a config")
+
+    def _await_header(self, messages: Iterator[Message]) -> ismrmrdHeader | None:
+        """The MRD header; None when the client closes without one."""
+        for message in messages:
+            match self._protocol.receive(message), message:
+                case Action.START, HeaderXml(xml):
+                    return parse_header(xml)
+                case Action.START_EMPTY, _:
+                    self._closed = True
+                    return None
+                case _:
+                    self._converse(message)
+        raise ConnectionLostError("the client ended its stream before it sent a header")
+
+    def _stream(self, chain: Chain, messages: Iterator[Message]) -> None:
+        self._protocol.set_readable(chain.readable)
+        items = self._items(messages)
+        if not chain.steps:  # liveness checks: nothing to do at the same time
+            self._work(chain, items)
+            return
+        set_blas_threads(self._threads)
+        self._outbox.start()
+        self._queue = queue = ItemQueue(self._settings.input_queue_bytes_max)
+        if self._cancel_reason is not None:
+            queue.abort()
+        reader = threading.Thread(
+            target=self._fill, args=(queue, items), name="client reader", daemon=True
+        )
+        reader.start()
+        try:
+            self._work(chain, _Watched(self, queue))
+        finally:
+            queue.abort()  # if the chain failed: nobody will take what is still read
+            self._client.interrupt()
+            reader.join()
+            self._client.clear_interrupt()
+
+    def _items(self, messages: Iterator[Message]) -> Iterator[Item]:
+        """The chain's input, until the client's CLOSE or end."""
+        for message in messages:
+            match self._protocol.receive(message):
+                case Action.END_INPUT:
+                    self._closed = True
+                    return
+                case Action.PROCESS:
+                    if isinstance(message, AcquisitionBatch):
+                        self._board.acquisitions += len(message)
+                    yield cast(Item, message)
+                case _:
+                    self._converse(message)
+        self._log.warning("client ended its stream without CLOSE; its data is finished")
+
+    def _fill(self, queue: ItemQueue, items: Iterator[Item]) -> None:
+        """The reader thread."""
+        try:
+            for item in items:
+                if not queue.put(item):
+                    return
+        except Interrupted:
+            pass
+        except Exception as error:
+            self._note(_INPUT, error)
+            if isinstance(error, ConnectionLostError) and not self._reader.ended:
+                queue.abort(error)  # nobody is there to receive a result
+        finally:
+            # After an error too, as in the original: what came before is still reconstructed.
+            queue.close()
+
+    def _work(self, chain: Chain, items: Any) -> None:
+        """Run the chain in this thread and send what it makes."""
+        self._waiting_since = None
+        try:
+            for item in chain(items):
+                # As in the original: what no writer takes is dropped, texts need none.
+                if isinstance(item, (Text, Response)) or message_id(item) in chain.writable:
+                    self._outbox.put(item)
+                    if isinstance(item, Image):
+                        self._board.images += 1
+        except Interrupted:
+            raise
+        except Exception as error:
+            if self._cancel_reason is None:
+                self._note(_OUTPUT if chain.steps else _INPUT, error)
+
+    def _converse(self, message: Message) -> None:
+        """What is answered in every state."""
+        match message:
+            case Query(query, correlation_id):
+                reply = answer(query, status={"state": self._board.state.name, **self._status})
+                self._outbox.put(Response(reply, correlation_id))
+            case Text(text):
+                # Not the text: it is the client's, and may name the patient.
+                self._log.info("client sent a text", characters=len(text))
+
+    def _context(self, config: Config, header: ismrmrdHeader) -> Context:
+        return Context(
+            header=header,
+            config_name=config.name,
+            storage=_storage(self._settings.storage_url),
+            threads=self._threads,
+            parameters=self._settings.parameters,
+            log=self._log,
+        )
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _note(self, location: str, error: Exception) -> None:
+        """Log an error, and keep it for the client."""
+        if any(error is known for _, known in self._errors):
+            return
+        self._errors.append((location, error))
+        cause = error if not isinstance(error, ElastronError) else error.__cause__
+        unexpected = cause is not None and not isinstance(cause, (ElastronError, OSError))
+        self._log.error(str(error) or type(error).__name__, exc_info=cause if unexpected else None)
+
+    def _say_goodbye(self) -> None:
+        self._board.state = SessionState.FINISHED
+        self._log.info("Connection state: [FINISHED]")
+        input_ended = self._closed or self._reader.ended
+        lost = not input_ended and any(
+            isinstance(error, ConnectionLostError) for _, error in self._errors
+        )
+        try:
+            if self._cancel_reason is not None:
+                self._outbox.discard()
+            if not lost:
+                self._outbox.close()
+                if self._cancel_reason is not None:
+                    self._outbox.put(error_text(self._cancel_reason))
+                for location, error in self._errors:
+                    self._outbox.put(_as_text(location, error))
+                self._outbox.put(Close())
+        finally:
+            self._board.state = SessionState.LINGER
+            settings = self._settings
+            linger = not (input_ended or lost)
+            self._client.finish(
+                timeout_s=settings.linger_timeout_s if linger else 0,
+                bytes_max=settings.linger_bytes_max if linger else 0,
+                buffer=memoryview(bytearray(_DISCARD_BYTES)),
+            )
+
+    def _outcome(self) -> Outcome:
+        if self._cancel_reason is not None:
+            return Outcome.CANCELLED
+        kinds = [error for _, error in self._errors]
+        if any(isinstance(error, ConnectionLostError) for error in kinds):
+            return Outcome.LOST
+        if any(isinstance(error, DeadlineError) for error in kinds):
+            return Outcome.TIMEOUT
+        return Outcome.ERROR if kinds else Outcome.OK
+
+
+class _Watched:
+    """The queue, and since when the chain has waited for it."""
+
+    def __init__(self, session: Session, queue: ItemQueue) -> None:
+        self._session = session
+        self._queue = queue
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        self._session._waiting_since = time.monotonic()
+        try:
+            return next(self._queue)
+        finally:
+            self._session._waiting_since = None
+
+    def abort(self) -> None:
+        """Called by the chain when it ends before its input."""
+        self._queue.abort()
+
+
+def _storage(url: str | None) -> BlobStore | None:
+    if url is None:
+        return None
+    # Only a node with storage needs an HTTP client.
+    from elastron.blobs.client import HttpBlobStore  # noqa: PLC0415
+
+    return HttpBlobStore(url)
+
+
+def _empty_header() -> ismrmrdHeader:
+    """What a chain gets when the client closes without a header."""
+    return ismrmrdHeader(
+        experimentalConditions=experimentalConditionsType(H1resonanceFrequency_Hz=0)
+    )
+
+
+def _as_text(location: str, error: Exception) -> Text:
+    text = str(error)
+    if isinstance(error, ReconstructionError) and text.startswith("["):
+        return Text(text)  # it says its own location
+    if not isinstance(error, ElastronError):
+        text = f"{type(error).__name__}: {text} (an error of the node's own; its log has more)"
+    return error_text(text, location)

@@ -1,0 +1,201 @@
+"""Settings of a node: every field says its meaning, its unit and why its default is what it is."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MIB = 2**20
+GIB = 2**30
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `host:port` or `[v6]:port`; an empty host means every interface.
+
+        Raises:
+            ValueError: no port, or one outside 0 … 65535 (0: any free one).
+        """
+        host, separator, port = text.rpartition(":")
+        if not separator or not port.isdecimal() or int(port) > 0xFFFF:
+            raise ValueError(f"{text!r} is not HOST:PORT, e.g. 127.0.0.1:9002 or [::1]:9002")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    @property
+    def loopback(self) -> bool:
+        """Only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _checked_address(text: str) -> str:
+    Address.parse(text)
+    return text
+
+
+AddressText = Annotated[str, AfterValidator(_checked_address)]
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"  # console on a terminal, JSON elsewhere
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and its control group's quota if there is one."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass  # no cgroup v2, or no quota ("max")
+    return max(1, cores)
+
+
+class NodeSettings(BaseModel):
+    """What a node is told at its start. The environment and flags are read by the caller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: AddressText = Field(
+        "127.0.0.1:9002",
+        description="HOST:PORT for scans. Plain TCP, so only loopback unless told otherwise; "
+        "inside a cluster give 0.0.0.0:9002 and keep the network closed. Port 0: any free one.",
+    )
+    admin: AddressText | None = Field(
+        "127.0.0.1:9080",
+        description="HOST:PORT of the admin HTTP server; no password, so loopback. "
+        "None: no admin server.",
+    )
+    capacity: int = Field(
+        default_factory=available_cores,
+        ge=1,
+        le=4096,
+        description="Sessions at once; more are refused. Default: one a core, because more than "
+        "that only makes each of them slower.",
+    )
+    warm_workers: int | None = Field(
+        None,
+        ge=0,
+        description="Idle worker processes kept ready. None: as many as `capacity`, at most 2; a "
+        "new one is made as soon as one is taken, in milliseconds.",
+    )
+    config_folders: tuple[Path, ...] = Field(
+        (), description="Folders with configs of your own, searched before the stock ones."
+    )
+    storage_url: str | None = Field(
+        None,
+        description="Base URL of the storage server for measurement dependencies. None: chains "
+        "run without stored dependencies.",
+    )
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Passed to gadgets, e.g. `dump_folder`."
+    )
+    threads_per_session: int | None = Field(
+        None,
+        ge=1,
+        description="For FFTs and linear algebra. None: the cores divided by the sessions running "
+        "when one starts, so that a lone scan gets them all and four share them.",
+    )
+    handshake_timeout_s: float = Field(
+        60,
+        gt=0,
+        description="From connecting to a complete config and header. A client sends both at "
+        "once; who is silent for a minute is a port scanner or broken.",
+    )
+    message_timeout_s: float = Field(
+        60,
+        gt=0,
+        description="A message that has begun must be complete within this time, or arrive at "
+        "`rate_min` or faster. Stops senders that drip bytes.",
+    )
+    rate_min: float = Field(
+        16 * 1024,
+        ge=0,
+        description="Bytes/s a large message may not fall below; a DSL line is far above it.",
+    )
+    idle_timeout_s: float = Field(
+        900,
+        gt=0,
+        description="No byte from the client while the chain waits for one, or no byte taken by "
+        "it while images wait. Long enough for breath-holds and table moves.",
+    )
+    total_timeout_s: float = Field(
+        12 * 3600, gt=0, description="Whole session; half a day, so that no worker is lost forever."
+    )
+    drain_timeout_s: float = Field(
+        3600,
+        ge=0,
+        description="How long a drain waits for running sessions before it cancels them. Keep "
+        "it below the pod's termination grace.",
+    )
+    linger_timeout_s: float = Field(
+        10,
+        ge=0,
+        description="After an error: how long the client's remaining data is read and thrown "
+        "away, so that a TCP reset does not swallow the error text.",
+    )
+    linger_bytes_max: int = Field(GIB, ge=0, description="The same, in bytes.")
+    input_queue_bytes_max: int = Field(
+        16 * MIB,
+        ge=1,
+        description="Received data that waits for the chain. Above it the node stops reading and "
+        "TCP slows the sender. More does not make it faster.",
+    )
+    output_queue_bytes_max: int = Field(
+        64 * MIB,
+        ge=1,
+        description="Results that wait for the client. Above it the chain waits; room for a client "
+        "that sends its whole scan before it reads an image.",
+    )
+    session_memory_bytes_max: int | None = Field(
+        None,
+        ge=64 * MIB,
+        description="Address space a session may add to its idle worker's (RLIMIT_AS). Above it "
+        "the session ends with an error. None: what the machine has.",
+    )
+    pending_connections_max: int = Field(
+        256, ge=1, description="Connections that have not sent a byte yet; they hold no worker."
+    )
+    cancel_grace_s: float = Field(
+        5,
+        ge=0,
+        description="After a cancel or a time-out: how long a session may take to say goodbye "
+        "before its worker is killed.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="auto (console on a terminal, else JSON), console or json."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
+    )
+
+    @property
+    def warm(self) -> int:
+        """Idle workers to keep."""
+        return min(self.capacity, 2) if self.warm_workers is None else self.warm_workers

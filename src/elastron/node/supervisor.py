@@ -1,0 +1,408 @@
+"""The supervisor: accepts connections, gives each to a worker process, watches, cleans up.
+
+It reads nothing of a scan but the fact that a first byte has come; so whatever a client sends, it
+cannot harm the node itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from elastron.errors import CapacityError
+from elastron.node import farewell
+from elastron.node.admin import admin_server
+from elastron.node.listening import listen, peer_name
+from elastron.node.metrics import NodeMetrics
+from elastron.node.outcome import Outcome
+from elastron.node.pool import Worker, WorkerPool, WorkerState
+from elastron.node.scoreboard import Scoreboard
+from elastron.node.settings import Address, NodeSettings, available_cores
+from elastron.node.transport import tune
+
+_ACCEPT_PAUSE_S = 0.1
+
+
+@dataclass(eq=False)
+class _Session:
+    """A session that holds a worker."""
+
+    id: str
+    peer: str
+    sock: socket.socket
+    board: Scoreboard
+    log: Any
+    worker: Worker | None = None
+    started: float = field(default_factory=time.monotonic)
+    stop_reason: str | None = None
+    stop_outcome: Outcome = Outcome.CANCELLED
+
+    def describe(self) -> dict[str, Any]:
+        """For `/sessions`; nothing of the patient."""
+        return {
+            "id": self.id,
+            "peer": self.peer,
+            "config": self.board.config_name,
+            "state": self.board.state.name,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "bytes_in": self.board.bytes_in,
+            "bytes_out": self.board.bytes_out,
+            "acquisitions": self.board.acquisitions,
+            "images": self.board.images,
+            "pid": None if self.worker is None else self.worker.pid,
+        }
+
+
+class Node:
+    """A reconstruction node.
+
+    `async with Node(settings) as node:` starts it and, at the end, stops it at once; call `drain`
+    before to let running sessions finish.
+
+    Attributes:
+        address: where it listens, with the port it was given.
+        admin_address: of the admin HTTP server, or None.
+        metrics: Prometheus metrics.
+        draining: no new sessions any more.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.address = Address.parse(settings.listen)
+        self.admin_address: Address | None = None
+        self.draining = False
+        self._log = structlog.get_logger()
+        self._pool = WorkerPool(settings)
+        self._sessions: dict[str, _Session] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self._unoccupied = asyncio.Event()
+        self._unoccupied.set()
+        self._silent: set[asyncio.Future[None]] = set()
+        self._traffic = [0, 0]
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self.metrics = NodeMetrics(
+            capacity=settings.capacity,
+            traffic=self._bytes,
+            idle_workers=lambda: self._pool.count(WorkerState.IDLE),
+        )
+
+    @property
+    def port(self) -> int:
+        """The port scans go to."""
+        return self.address.port
+
+    @property
+    def pool(self) -> WorkerPool:
+        """The worker processes."""
+        return self._pool
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start workers, listen for scans and for the admin.
+
+        Raises:
+            ElastronError: an address is taken, or no worker comes up.
+        """
+        self._listener, self.address = listen(self.address)
+        try:
+            await self._pool.start()
+            if self.settings.admin is not None:
+                self.admin_address = await self._stack.enter_async_context(
+                    admin_server(self, Address.parse(self.settings.admin))
+                )
+        except BaseException:
+            await self.stop()
+            raise
+        self._warn_of_open_doors()
+        self._accepting = asyncio.create_task(self._accept(self._listener))
+        self._log.info(
+            "node is ready",
+            listen=str(self.address),
+            admin=None if self.admin_address is None else str(self.admin_address),
+            capacity=self.settings.capacity,
+        )
+
+    async def stop(self) -> None:
+        """End everything at once; running sessions are told so, then killed."""
+        await self._stop_accepting()
+        for session in list(self._sessions.values()):
+            self._stop_session(session, "the node is being stopped", Outcome.CANCELLED)
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=self.settings.cancel_grace_s)
+        for task in list(self._connections):
+            task.cancel()
+        if self._connections:
+            await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._stack.aclose()
+        await self._pool.close()
+
+    async def drain(self, timeout_s: float | None = None) -> int:
+        """Stop accepting and wait until the running sessions are done.
+
+        Args:
+            timeout_s: after which they are cancelled; None: `drain_timeout_s` of the settings.
+
+        Returns:
+            How many sessions had to be cancelled.
+        """
+        if timeout_s is None:
+            timeout_s = self.settings.drain_timeout_s
+        if not self.draining:
+            self.draining = True
+            self._log.info("draining", running=len(self._sessions))
+            await self._stop_accepting()
+            for came in self._silent:  # they are refused now
+                if not came.done():
+                    came.set_result(None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._unoccupied.wait(), timeout_s)
+        left = list(self._sessions.values())
+        for session in left:
+            self._stop_session(
+                session, f"the node waited {timeout_s:g} s, then went down", Outcome.CANCELLED
+            )
+        while self._connections:
+            await asyncio.wait(self._connections)
+        self._log.info("drained", cancelled=len(left))
+        return len(left)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _warn_of_open_doors(self) -> None:
+        for name, address in (("scans", self.address), ("admin", self.admin_address)):
+            if address is not None and not address.loopback:
+                self._log.warning(
+                    f"listening for {name} beyond this machine, without encryption or password; "
+                    "keep the network closed",
+                    listen=str(address),
+                )
+
+    # --- for the admin server -------------------------------------------------------------------
+
+    def unready_reason(self) -> str | None:
+        """Why no scan should be sent here now; None when all is well."""
+        if self.draining:
+            return "draining"
+        if self._accepting is None or self._accepting.done():
+            return "not listening"
+        if not self._pool.count(WorkerState.IDLE) and not self._sessions:
+            return "no worker process is up"
+        return None
+
+    def describe_sessions(self) -> list[dict[str, Any]]:
+        """The running sessions, oldest first."""
+        return [session.describe() for session in self._sessions.values()]
+
+    def cancel(self, session_id: str, reason: str) -> bool:
+        """End a session, telling its client why; False if there is none of that id."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return False
+        self._stop_session(session, reason, Outcome.CANCELLED)
+        return True
+
+    def _bytes(self) -> tuple[int, int]:
+        boards = [session.board for session in self._sessions.values()]
+        return (
+            self._traffic[0] + sum(board.bytes_in for board in boards),
+            self._traffic[1] + sum(board.bytes_out for board in boards),
+        )
+
+    # --- connections ----------------------------------------------------------------------------
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listener)
+            except OSError as error:  # out of descriptors, or the client has gone already
+                self._log.warning("cannot accept a connection", reason=error.strerror)
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            task = asyncio.create_task(self._serve(sock, peer_name(address)))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _stop_accepting(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._accepting = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def _serve(self, sock: socket.socket, peer: str) -> None:
+        tune(sock)
+        session_id = secrets.token_hex(4)
+        log = self._log.bind(session=session_id)
+        log.debug("connected", peer=peer)
+        try:
+            if self._refusal() is None and not await self._first_byte(sock, log, peer):
+                return
+            if (refusal := self._refusal()) is not None:
+                reason, text = refusal
+                self.metrics.refused.labels(reason).inc()
+                log.warning("refused", peer=peer, reason=text)
+                await farewell.refuse(sock, text, self.settings)
+                return
+            session = _Session(session_id, peer, sock, Scoreboard(), log)
+            self._sessions[session_id] = session
+            self._unoccupied.clear()
+            try:
+                await self._run_session(session)
+            finally:
+                self._traffic[0] += session.board.bytes_in
+                self._traffic[1] += session.board.bytes_out
+                self._sessions.pop(session_id, None)
+                if not self._sessions:
+                    self._unoccupied.set()
+                session.board.close()
+        except Exception:
+            log.exception("session failed in the supervisor")
+        finally:
+            sock.close()
+
+    def _refusal(self) -> tuple[str, str] | None:
+        running, capacity = len(self._sessions), self.settings.capacity
+        if self.draining:
+            return "draining", "node is draining; try again, or use the gateway"
+        if running >= capacity:
+            return "full", (
+                f"node is full ({running} of {capacity} sessions running); "
+                "try again, or use the gateway"
+            )
+        if (silent := len(self._silent)) >= self.settings.pending_connections_max:
+            return "pending", f"{silent} connections wait without having sent a byte"
+        return None
+
+    async def _first_byte(self, sock: socket.socket, log: Any, peer: str) -> bool:
+        """Wait until the client speaks; a silent one holds no worker."""
+        timeout_s = self.settings.handshake_timeout_s
+        try:
+            await asyncio.wait_for(farewell.readable(sock, self._silent), timeout_s)
+            if self.draining or sock.recv(1, socket.MSG_PEEK):
+                return True
+            log.debug("connected and left without a word", peer=peer)
+            self.metrics.sessions.labels("probe").inc()
+        except TimeoutError:
+            log.warning("client never spoke", peer=peer, seconds=timeout_s)
+            self.metrics.sessions.labels(Outcome.TIMEOUT.value).inc()
+            await farewell.refuse(
+                sock, f"nothing received within {timeout_s:g} s of connecting", self.settings
+            )
+        except OSError as error:
+            log.debug("connection lost before a first byte", peer=peer, reason=error.strerror)
+            self.metrics.sessions.labels("probe").inc()
+        return False
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    async def _run_session(self, session: _Session) -> None:
+        self.metrics.started.inc()
+        self.metrics.activity.inc()
+        outcome, detail = Outcome.ERROR, {}
+        try:
+            outcome, detail = await self._work(session)
+        finally:
+            seconds = time.monotonic() - session.started
+            self.metrics.finished.inc()
+            self.metrics.activity.dec()
+            self.metrics.images.inc(session.board.images)
+            self.metrics.sessions.labels(outcome.value).inc()
+            self.metrics.session_seconds.observe(seconds)
+            level = session.log.info if outcome is Outcome.OK else session.log.warning
+            summary = session.describe() | {"seconds": round(seconds, 3), "outcome": outcome.value}
+            for name in ("id", "state", "pid"):
+                summary.pop(name)
+            level("session ended", **summary, **detail)
+
+    async def _work(self, session: _Session) -> tuple[Outcome, dict[str, Any]]:
+        try:
+            worker = await self._hand_over(session)
+        except CapacityError as error:
+            await farewell.refuse(session.sock, str(error), self.settings)
+            return Outcome.ERROR, {"reason": str(error)}
+        try:
+            report = await asyncio.wait_for(
+                asyncio.shield(worker.report), self.settings.total_timeout_s
+            )
+        except TimeoutError:
+            self._stop_session(
+                session,
+                f"session lasted longer than {self.settings.total_timeout_s:g} s",
+                Outcome.TIMEOUT,
+            )
+            report = await worker.report
+        except asyncio.CancelledError:
+            worker.kill()
+            raise
+        if report is None:
+            return await self._mourn(session, worker)
+        outcome = Outcome(report.pop("outcome"))
+        if session.stop_reason is not None and outcome is not Outcome.OK:
+            outcome = session.stop_outcome
+        return outcome, report
+
+    async def _hand_over(self, session: _Session) -> Worker:
+        cores, running = available_cores(), len(self._sessions)
+        letter = {
+            "id": session.id,
+            "threads": self.settings.threads_per_session or max(1, cores // running),
+            "running": running,
+        }
+        while True:
+            worker = await self._pool.take()
+            if worker.begin(letter, [session.sock.fileno(), session.board.fd]):
+                session.worker = worker
+                session.log.info("session begins", peer=session.peer, worker=worker.pid)
+                if session.stop_reason is not None:
+                    worker.cancel(session.stop_reason)
+                return worker
+
+    async def _mourn(self, session: _Session, worker: Worker) -> tuple[Outcome, dict[str, Any]]:
+        """A worker has died: say so in the log, and to the client if its stream is whole."""
+        if session.stop_reason is not None:
+            outcome, text = session.stop_outcome, session.stop_reason
+        else:
+            outcome = Outcome.CRASHED
+            text = (
+                f"the reconstruction process died ({await worker.death()}); "
+                "other sessions are not affected"
+            )
+        tell = not session.board.writing
+        session.log.error("worker died", worker=worker.pid, reason=text, client_told=tell)
+        await farewell.refuse(session.sock, text if tell else None, self.settings)
+        return outcome, {"reason": text}
+
+    def _stop_session(self, session: _Session, reason: str, outcome: Outcome) -> None:
+        """Ask a session to end; insist after a while."""
+        if session.stop_reason is not None:
+            return
+        session.stop_reason, session.stop_outcome = reason, outcome
+        session.log.warning("session is stopped", reason=reason)
+        worker = session.worker
+        if worker is not None:
+            worker.cancel(reason)
+            asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, worker.kill)
