@@ -44,9 +44,8 @@ def zero_filling_filter(
     """
     first, last = sampled.first, sampled.last
     center = n // 2
-    if first == 0 or last == n - 1:
-        length = n
-    else:
+    length = n
+    if first > 0 and last < n - 1:
         # Both ends are missing: only the shorter half is partial, so the window lies on the
         # matrix that the longer half spans.
         length = 2 * max(last - center + 1, center - first)

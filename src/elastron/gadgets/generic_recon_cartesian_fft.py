@@ -1,0 +1,144 @@
+"""GenericReconCartesianFFTGadget: images of fully sampled data by Fourier transform.
+
+Behaviour follows Gadgetron 4.7.2: channels are combined with Inati's coil maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from elastron.gadgets.base import Hybrid, Item, Properties
+from elastron.gadgets.generic_recon_base import (
+    CalibrationMode,
+    DataRole,
+    EncodingInfo,
+    GenericReconGadget,
+    GenericReconProperties,
+    sampled_lines,
+)
+from elastron.mrd.acquisition import ReadoutDomain
+from elastron.mrd.buffers import DataBuffered, ReconBit, ReconData
+from elastron.recon import coil_maps
+from elastron.recon.calibration import coil_map_images
+from elastron.recon.combination import combine, hanning_smoothed
+from elastron.recon.fft import fft, ifft
+
+_SELF_CALIBRATING = {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION}
+
+
+class CartesianFFTProperties(GenericReconProperties):
+    """Series of the images, and how coil maps are made.
+
+    Attributes:
+        image_series: base of the series numbers: images + 1 for the first encoding space.
+        coil_map_algorithm: `Walsh` is an addition to the original's two.
+        coil_map_kernel_size_readout: window of the coil maps in x and y.
+        coil_map_kernel_size_phase: window in z.
+        coil_map_num_iter: iterations of Inati_Iter.
+        coil_map_thres_iter: relative change at which Inati_Iter stops.
+    """
+
+    image_series: int = 0
+    coil_map_algorithm: Literal["Inati", "Inati_Iter", "Walsh"] = "Inati"
+    coil_map_kernel_size_readout: int = Field(7, ge=1)
+    coil_map_kernel_size_phase: int = Field(5, ge=1)
+    coil_map_num_iter: int = Field(10, ge=1)
+    coil_map_thres_iter: float = Field(1e-4, ge=0)
+
+
+class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties]):
+    """Transforms k-space and combines the channels; takes the data over, and reuses its memory."""
+
+    properties_type: ClassVar[type[Properties]] = CartesianFFTProperties
+    hybrid: ClassVar[Hybrid] = Hybrid.CONSUMES
+    accepts: ClassVar[tuple[type, ...]] = (ReconData,)
+
+    def process(self, item: ReconData) -> Iterable[Item]:
+        """Reconstruct each encoding space."""
+        for encoding, bit in enumerate(item.bits):
+            if not bit.data.data.size:
+                continue
+            images = self.image_array(bit, self._combined(bit, encoding), encoding)
+            series = self.properties.image_series + encoding + 1
+            yield self.numbered(images, encoding, series, DataRole.IMAGE)
+
+    def _combined(self, bit: ReconBit, encoding: int) -> np.ndarray:
+        """Combined images; complex64, (LOC, S, N, 1, z, y, x)."""
+        data, reference = bit.data.data, bit.reference
+        info = self.scan.encoding(encoding)
+        axes = [1, 2] if data.shape[4] > 1 else [2]
+        if bit.data.readout_domain is ReadoutDomain.KSPACE:
+            axes.append(3)
+        from_itself = reference is not None and is_whole(reference, bit.data)
+        maps: dict[tuple[int, int, int], np.ndarray] = {}
+        if reference is not None and not from_itself:
+            for index in np.ndindex(*reference.data.shape[:3]):
+                maps[index] = self._coil_map(self._calibration_images(reference, index, data, info))
+        out = np.empty((*data.shape[:3], 1, *data.shape[4:]), np.complex64)
+        for loc, s, n in np.ndindex(*data.shape[:3]):
+            images = ifft(data[loc, s, n], axes, threads=self.context.threads, overwrite=True)
+            if maps:
+                _, last_s, last_n = max(maps)
+                coil_map = maps[loc, min(s, last_s), min(n, last_n)]
+            else:
+                source = images
+                if from_itself:
+                    source = hanning_smoothed(images, (1, 2, 3) if data.shape[4] > 1 else (2, 3))
+                coil_map = self._coil_map(source)
+            out[loc, s, n, 0] = combine(images, coil_map)
+        return out
+
+    def _calibration_images(
+        self,
+        reference: DataBuffered,
+        index: tuple[int, int, int],
+        data: np.ndarray,
+        info: EncodingInfo,
+    ) -> np.ndarray:
+        lines = reference.data[index]
+        if reference.readout_domain is ReadoutDomain.IMAGE:
+            lines = fft(lines, -1, threads=self.context.threads)
+        depth, height, width = data.shape[4:]
+        return coil_map_images(
+            lines,
+            reference.sampling.limits,
+            (width, height, depth),
+            about_center=info.calibration in _SELF_CALIBRATING,
+            threads=self.context.threads,
+        )
+
+    def _coil_map(self, images: np.ndarray) -> np.ndarray:
+        p, threads = self.properties, self.context.threads
+        window = (p.coil_map_kernel_size_readout, p.coil_map_kernel_size_phase)
+        if p.coil_map_algorithm == "Inati_Iter":
+            return coil_maps.inati_iterative(
+                images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
+            )
+        if p.coil_map_algorithm == "Walsh":
+            return coil_maps.walsh(images, window, threads=threads)
+        return coil_maps.inati(images, window, threads=threads)
+
+
+def is_whole(reference: DataBuffered, data: DataBuffered) -> bool:
+    """Whether a reference is nothing but the data itself, fully sampled and not averaged.
+
+    Its Hanning window then spans all of k-space, and needs no transform.
+    """
+    depth, height, width = data.data.shape[4:]
+    limits = reference.sampling.limits
+    return (
+        data.data.shape[1:3] == (1, 1)
+        and reference.headers.shape == data.headers.shape
+        and np.array_equal(reference.headers["scan_counter"], data.headers["scan_counter"])
+        and bool(sampled_lines(data).all())
+        and all(n % 2 == 0 for n in (height, width))
+        and (depth == 1 or depth % 2 == 0)
+        and all(
+            (limit.minimum, limit.center, limit.maximum) == (0, n // 2, n - 1)
+            for limit, n in zip(limits, (width, height, depth), strict=True)
+        )
+    )
