@@ -5,6 +5,7 @@
 
 from elastron.client.address import DEFAULT_PORT, Address, parse_address
 from elastron.client.client import Client
+from elastron.client.compression import Compression
 from elastron.client.image_file import ImageFile
 from elastron.client.result import (
     Progress,
@@ -20,6 +21,7 @@ __all__ = [
     "DEFAULT_PORT",
     "Address",
     "Client",
+    "Compression",
     "ImageFile",
     "Progress",
     "Result",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from elastron.client.address import DEFAULT_PORT, Address
+from elastron.client.compression import Compression
 from elastron.client.connection import connect
 from elastron.client.exchange import Ending, Outcome, converse
 from elastron.client.result import (
@@ -24,6 +25,7 @@ from elastron.client.source import Scan, ScanSource, open_scan
 from elastron.errors import ConfigError, ConnectionLostError, DeadlineError, RemoteError
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.image import Image
+from elastron.wire import iter_encode
 from elastron.wire.messages import (
     Close,
     ConfigName,
@@ -77,6 +79,7 @@ class Client:
         config: Config = "default.xml",
         *,
         group: str = "dataset",
+        compression: Compression | None = None,
         on_image: Callable[[Image], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         on_text: Callable[[str], None] | None = None,
@@ -91,6 +94,7 @@ class Client:
             source: path of an ISMRMRD file, a `Dataset`, or (header, readouts and waveforms).
             config: name at the server, or by value a `Path` or XML bytes.
             group: of the file, where a path is given.
+            compression: of the readouts; None sends them as they are.
             on_image: called with each image as it comes, in the caller's thread. Its pixels are
                 read-only views of received memory.
             on_progress: called after every batch sent, in the sending thread, and at the end.
@@ -121,6 +125,7 @@ class Client:
                     receive,
                     timeout_s=self.timeout,
                     on_sent=meter.sent,
+                    encoder=iter_encode if compression is None else compression.encoder(),
                 )
             result.bytes_sent = meter.bytes_sent
             result.bytes_received = outcome.bytes_received

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from elastron.errors import ElastronError, ProtocolError
-from elastron.wire import Decoder, encode
+from elastron.wire import Buffer, Decoder, iter_encode
 from elastron.wire.messages import Close, Message
 
 #: Buffers in one system call; Linux takes 1024 (IOV_MAX).
@@ -26,7 +26,8 @@ _LOOK_S = 1.0
 #: How long a stopped sender may take to leave.
 _JOIN_S = 10.0
 
-Buffer = bytes | bytearray | memoryview
+#: Turns a message into the buffers that are sent, piece by piece.
+Encoder = Callable[[Message], Iterable[Sequence[Buffer]]]
 
 
 class Ending(enum.Enum):
@@ -82,14 +83,17 @@ class _Sender:
         sock: socket.socket,
         messages: Iterable[Message],
         activity: _Activity,
+        *,
         timeout_s: float | None,
         on_sent: Callable[[Message, int], None],
+        encoder: Encoder,
     ) -> None:
         self._sock = sock
         self._messages = messages
         self._activity = activity
         self._timeout_s = timeout_s
         self._on_sent = on_sent
+        self._encoder = encoder
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="elastron-send", daemon=True)
         self.finished = False
@@ -112,7 +116,7 @@ class _Sender:
             for message in self._messages:
                 if self._stop.is_set():
                     return
-                sent = self._send(encode(message))
+                sent = sum(self._send(piece) for piece in self._encoder(message))
                 self._on_sent(message, sent)
             self.finished = True
         except _BrokenError as broken:
@@ -122,7 +126,7 @@ class _Sender:
             _shut_down(self._sock)  # wakes the receiver
 
     def _send(self, buffers: Sequence[Buffer]) -> int:
-        views = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        views = [view for view in (memoryview(buffer).cast("B") for buffer in buffers) if view]
         total = sum(len(view) for view in views)
         first = 0
         while first < len(views):
@@ -158,6 +162,7 @@ def converse(
     *,
     timeout_s: float | None = None,
     on_sent: Callable[[Message, int], None] = lambda message, count: None,
+    encoder: Encoder = iter_encode,
 ) -> Outcome:
     """Send `messages` and receive until CLOSE or the connection's end.
 
@@ -168,13 +173,16 @@ def converse(
             raises ends the conversation and is raised here.
         timeout_s: silence in both directions that is borne; None for ever.
         on_sent: called in the sending thread after each message, with its bytes.
+        encoder: makes the bytes.
 
     Raises:
         Exception: whatever iterating `messages`, or `receive`, raised.
     """
     activity = _Activity()
     sock.settimeout(None if timeout_s is None else min(timeout_s, _LOOK_S))
-    sender = _Sender(sock, messages, activity, timeout_s, on_sent)
+    sender = _Sender(
+        sock, messages, activity, timeout_s=timeout_s, on_sent=on_sent, encoder=encoder
+    )
     receiver = _Receiver(sock, activity, timeout_s)
     sender.start()
     try:

@@ -1,0 +1,37 @@
+"""`elastron up`: everything on this machine, with one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def up(
+    *,
+    listen: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT for scans; port 0: a free one [127.0.0.1:9002]."),
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the admin pages [127.0.0.1:9080].")
+    ] = None,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Scans at once [one a core].")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON on stdout when ready.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
+    ] = None,
+) -> None:
+    """Start Elastron on this machine: a node and its admin pages.
+
+    Ctrl-C lets running scans finish; once more stops at once.
+    """
+    from elastron.cli.serving import serve_here  # noqa: PLC0415  - see elastron.cli
+    from elastron.cli.settings import load_settings  # noqa: PLC0415
+    from elastron.node import NodeSettings  # noqa: PLC0415
+
+    flags = {"listen": listen, "admin": admin, "capacity": capacity}
+    serve_here(load_settings("node", NodeSettings, file=settings, flags=flags), json=json)
