@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from elastron.errors import DataError
-from elastron.gadgets.base import Context, Hybrid, Item
+from elastron.gadgets.base import Context, Hybrid, Item, Properties
 from elastron.gadgets.generic_recon_base import (
     CalibrationMode,
     DataRole,
@@ -60,17 +61,17 @@ class CartesianGrappaProperties(GenericReconProperties):
 
     image_series: int = 0
     coil_map_algorithm: Literal["Inati", "Inati_Iter", "Walsh"] = "Inati"
-    coil_map_kernel_size_readout: int = 7
-    coil_map_kernel_size_phase: int = 5
-    coil_map_num_iter: int = 10
-    coil_map_thres_iter: float = 1e-4
+    coil_map_kernel_size_readout: int = Field(7, ge=1)
+    coil_map_kernel_size_phase: int = Field(5, ge=1)
+    coil_map_num_iter: int = Field(10, ge=1)
+    coil_map_thres_iter: float = Field(1e-4, ge=0)
     send_out_gfactor: bool = False
     send_out_snr_map: bool = False
-    grappa_kSize_RO: int = 5  # noqa: N815
-    grappa_kSize_E1: int = 4  # noqa: N815
-    grappa_kSize_E2: int = 4  # noqa: N815
-    grappa_reg_lamda: float = 0.0005
-    grappa_calib_over_determine_ratio: float = 45
+    grappa_kSize_RO: int = Field(5, ge=1, le=64)  # noqa: N815
+    grappa_kSize_E1: int = Field(4, ge=1, le=64)  # noqa: N815
+    grappa_kSize_E2: int = Field(4, ge=1, le=64)  # noqa: N815
+    grappa_reg_lamda: float = Field(0.0005, ge=0)
+    grappa_calib_over_determine_ratio: float = Field(45, ge=0)
     downstream_coil_compression: bool = True
     downstream_coil_compression_thres: float = 0.002
     downstream_coil_compression_num_modesKept: int = 0  # noqa: N815
@@ -113,9 +114,9 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
     data that comes without, and for references that have not changed.
     """
 
-    properties_type: ClassVar = CartesianGrappaProperties
-    hybrid: ClassVar = Hybrid.CONSUMES
-    accepts: ClassVar = (ReconData,)
+    properties_type: ClassVar[type[Properties]] = CartesianGrappaProperties
+    hybrid: ClassVar[Hybrid] = Hybrid.CONSUMES
+    accepts: ClassVar[tuple[type, ...]] = (ReconData,)
 
     def __init__(self, properties: CartesianGrappaProperties, context: Context) -> None:
         super().__init__(properties, context)
@@ -222,8 +223,8 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
                 images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
             )
         if p.coil_map_algorithm == "Walsh":
-            return coil_maps.walsh(images, window)
-        return coil_maps.inati(images, window)
+            return coil_maps.walsh(images, window, threads=self.context.threads)
+        return coil_maps.inati(images, window, threads=self.context.threads)
 
     def _unmixed(
         self, buffered: DataBuffered, calibration: _Calibration, info: EncodingInfo

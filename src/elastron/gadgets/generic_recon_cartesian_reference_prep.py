@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from elastron.gadgets.base import Context, Gadget, Hybrid, Item
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.gadgets.generic_recon_base import (
     CalibrationMode,
     GenericReconProperties,
@@ -52,9 +52,9 @@ class GenericReconCartesianReferencePrepGadget(Gadget[ReferencePrepProperties]):
     References go out in k-space, whatever the readout domain of the data.
     """
 
-    properties_type: ClassVar = ReferencePrepProperties
-    hybrid: ClassVar = Hybrid.PASSES
-    accepts: ClassVar = (ReconData,)
+    properties_type: ClassVar[type[Properties]] = ReferencePrepProperties
+    hybrid: ClassVar[Hybrid] = Hybrid.PASSES
+    accepts: ClassVar[tuple[type, ...]] = (ReconData,)
 
     def __init__(self, properties: ReferencePrepProperties, context: Context) -> None:
         super().__init__(properties, context)

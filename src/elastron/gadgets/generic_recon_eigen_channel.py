@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from elastron.gadgets.base import Context, Gadget, Hybrid, Item
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.gadgets.generic_recon_base import (
     CalibrationMode,
     GenericReconProperties,
@@ -55,9 +55,9 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
     `split_slices` all slices are compressed with the first one's.)
     """
 
-    properties_type: ClassVar = EigenChannelProperties
-    hybrid: ClassVar = Hybrid.PASSES
-    accepts: ClassVar = (ReconData,)
+    properties_type: ClassVar[type[Properties]] = EigenChannelProperties
+    hybrid: ClassVar[Hybrid] = Hybrid.PASSES
+    accepts: ClassVar[tuple[type, ...]] = (ReconData,)
 
     def __init__(self, properties: EigenChannelProperties, context: Context) -> None:
         super().__init__(properties, context)

@@ -12,16 +12,23 @@ wrap around the edges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
 #: Covariances are computed in blocks of about this size, so that they stay in cache.
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
+
+#: Mean and covariance of a block -> its maps.
+_Solve = Callable[[Any, list[Any]], Any]
 
 
-def inati(images: Any, window: tuple[int, int] = (7, 5), power: int = 3) -> Any:
+def inati(
+    images: Any, window: tuple[int, int] = (7, 5), *, power: int = 3, threads: int = 1
+) -> Any:
     """Maps by local singular value decomposition, with the object's mean phase.
 
     At each pixel D (pixels of the window x channels) is taken to be of rank one, D ≈ ρ s^T.
@@ -32,8 +39,16 @@ def inati(images: Any, window: tuple[int, int] = (7, 5), power: int = 3) -> Any:
         images: complex64, (channels, z, y, x).
         window: its size in x and y, and in z; each is made odd. z counts in 3D only.
         power: steps of the power method, from the window's mean as the start.
+        threads: cores to use.
     """
-    return _by_blocks(images, window, lambda s, c: _dominant(s, c, s, power))
+
+    def solve(mean: Any, covariance: list[Any]) -> Any:
+        xp = array_namespace(mean)
+        vector = _power_method(covariance, mean, power)
+        phase = xp.sum(mean * vector, axis=0)
+        return xp.conj(vector) * _unit(phase)
+
+    return _by_blocks(images, window, solve, threads)
 
 
 def inati_iterative(
@@ -64,8 +79,8 @@ def inati_iterative(
         previous = combined
         maps = xp.stack(
             [
-                box_sum(_wrap((one * xp.conj(combined))[None, ...], halo), size)[0, ...]
-                for one in scaled
+                box_sum(_wrap(scaled[i : i + 1, ...] * xp.conj(combined), halo), size)[0, ...]
+                for i in range(channels)
             ]
         )
         maps = _normalized(maps)
@@ -102,62 +117,66 @@ def _unit_scale(images: Any) -> Any:
     return images * (1 / peak) if 0 < peak < float("inf") else images
 
 
-def walsh(images: Any, window: tuple[int, int] = (7, 5), power: int = 10) -> Any:
+def walsh(
+    images: Any, window: tuple[int, int] = (7, 5), *, power: int = 10, threads: int = 1
+) -> Any:
     """Maps by the stochastic matched filter: eigenvectors of local covariances.
 
     As `inati`, but without the object's phase: the first channel of the map is real and
     positive. Combined images carry the first channel's phase.
     """
 
-    def solve(mean: Any, covariance: dict[tuple[int, int], Any]) -> Any:
+    def solve(mean: Any, covariance: list[Any]) -> Any:
         xp = array_namespace(mean)
-        start = xp.conj(mean)
-        vector = _power_method(covariance, start, power)
-        phase = xp.conj(vector[:1, ...])
-        return xp.conj(vector * _unit(phase))
+        vector = _power_method(covariance, xp.conj(mean), power)
+        return xp.conj(vector) * _unit(vector[0, ...])
 
-    return _by_blocks(images, window, solve)
+    return _by_blocks(images, window, solve, threads)
 
 
-def _dominant(start: Any, covariance: dict[tuple[int, int], Any], mean: Any, power: int) -> Any:
-    """Inati's map of one block from its box-filtered images and covariances."""
-    xp = array_namespace(mean)
-    vector = _power_method(covariance, start, power)
-    phase = xp.sum(mean * vector, axis=0, keepdims=True)
-    return xp.conj(vector) * _unit(phase)
+def _power_method(covariance: list[Any], vector: Any, power: int) -> Any:
+    """Unit-norm iterate of the power method at every pixel; (channels, ...).
 
-
-def _power_method(covariance: dict[tuple[int, int], Any], start: Any, power: int) -> Any:
-    """Unit-norm iterate of the power method at every pixel; (channels, ...)."""
-    xp = array_namespace(start)
-    vector = _normalized(start)
-    channels = vector.shape[0]
-    for _ in range(power):
-        product_ = [xp.zeros_like(vector[0, ...]) for _ in range(channels)]
-        for (a, b), c in covariance.items():
-            # c = Σ conj(d_a) d_b over the window, for a <= b.
-            product_[a] += c * vector[b, ...]
-            if a != b:
-                product_[b] += xp.conj(c) * vector[a, ...]
-        vector = _normalized(xp.stack(product_))
+    Args:
+        covariance: its upper triangle, row by row: element a holds Σ conj(d_a) d_b over the
+            window, for all b >= a.
+        vector: the start, (channels, ...).
+        power: steps.
+    """
+    xp = array_namespace(vector)
+    mirrored = [xp.conj(row[1:, ...]) for row in covariance]
+    for step in range(power):
+        rows = [xp.sum(row * vector[a:, ...], axis=0) for a, row in enumerate(covariance)]
+        for a, row in enumerate(mirrored):
+            column = row * vector[a, ...]
+            for i in range(column.shape[0]):
+                rows[a + 1 + i] += column[i, ...]
+        vector = xp.stack(rows)
+        # Often enough to stay in range.
+        if step % 2 == 0 or step == power - 1:
+            vector = _normalized(vector)
     return vector
 
 
 def _normalized(vector: Any) -> Any:
     """Divided by the norm over the first axis; 0 where that is 0."""
     xp = array_namespace(vector)
-    norm = xp.sqrt(xp.sum(xp.real(vector) ** 2 + xp.imag(vector) ** 2, axis=0, keepdims=True))
-    return vector * xp.where(norm > 0, 1 / xp.where(norm > 0, norm, xp.ones_like(norm)), norm)
+    return vector * _inverse(xp.sqrt(xp.sum(xp.real(vector) ** 2 + xp.imag(vector) ** 2, axis=0)))
+
+
+def _inverse(x: Any) -> Any:
+    """1 / x; 0 where x is 0."""
+    xp = array_namespace(x)
+    return xp.where(x > 0, 1 / xp.where(x > 0, x, 1), 0)
 
 
 def _unit(x: Any) -> Any:
     """x / |x|; 0 where that is 0."""
     xp = array_namespace(x)
-    size = xp.abs(x)
-    return x * xp.where(size > 0, 1 / xp.where(size > 0, size, xp.ones_like(size)), size)
+    return x * _inverse(xp.abs(x))
 
 
-def _by_blocks(images: Any, window: tuple[int, int], solve: Any) -> Any:
+def _by_blocks(images: Any, window: tuple[int, int], solve: _Solve, threads: int) -> Any:
     """Call `solve(mean, covariance)` on blocks of lines; both are sums over the window."""
     xp = array_namespace(images)
     channels, depth, height, width = images.shape
@@ -167,21 +186,27 @@ def _by_blocks(images: Any, window: tuple[int, int], solve: Any) -> Any:
     size = (1 if flat else window[1] | 1, window[0] | 1, window[0] | 1)
     halo = tuple(n // 2 for n in size)
     padded = _wrap(_unit_scale(images), halo)
-    pairs = channels * (channels + 1) // 2
-    line = 8 * pairs * (width + 2 * halo[2])
     planes = 1 if flat else min(depth, 8)
-    lines = max(4, _BLOCK_BYTES // (line * (planes + 2 * halo[0])))
+    line = 8 * channels * (channels + 1) // 2 * (width + 2 * halo[2]) * (planes + 2 * halo[0])
+    lines = min(max(4, _BLOCK_BYTES // line), -(-height // threads))
     out = xp.empty(images.shape, dtype=xp.complex64)
-    for z, y in product(range(0, depth, planes), range(0, height, lines)):
+
+    def block(corner: tuple[int, int]) -> None:
+        z, y = corner
         z1, y1 = min(z + planes, depth), min(y + lines, height)
-        block = padded[:, z : z1 + 2 * halo[0], y : y1 + 2 * halo[1], :]
-        mean = box_sum(block, size)
-        covariance = {
-            (a, b): box_sum((xp.conj(block[a, ...]) * block[b, ...])[None, ...], size)[0, ...]
-            for a in range(channels)
-            for b in range(a, channels)
-        }
-        out[:, z:z1, y:y1, :] = solve(mean, covariance)
+        part = padded[:, z : z1 + 2 * halo[0], y : y1 + 2 * halo[1], :]
+        covariance = [
+            box_sum(xp.conj(part[a, ...])[None, ...] * part[a:, ...], size) for a in range(channels)
+        ]
+        out[:, z:z1, y:y1, :] = solve(box_sum(part, size), covariance)
+
+    corners = list(product(range(0, depth, planes), range(0, height, lines)))
+    if threads > 1 and len(corners) > 1 and is_numpy_array(images):
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(block, corners))
+    else:
+        for corner in corners:
+            block(corner)
     return out
 
 

@@ -14,6 +14,9 @@ from array_api_compat import array_namespace, is_numpy_array
 
 from elastron.errors import DataError
 
+#: Samples (of all channels) converted to double precision at a time.
+_BLOCK_SAMPLES = 1 << 16
+
 
 def eigen_channels(samples: Any) -> tuple[np.ndarray, np.ndarray]:
     """Principal components of multi-channel samples, their mean removed.
@@ -31,11 +34,18 @@ def eigen_channels(samples: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     xp = array_namespace(samples)
     flat = xp.reshape(samples, (samples.shape[0], -1))
-    gram = _host(xp.conj(flat) @ xp.matrix_transpose(flat)).astype(np.complex128)
-    mean = _host(xp.sum(flat, axis=1)).astype(np.complex128) / max(1, flat.shape[1])
-    gram -= flat.shape[1] * mean.conj()[:, None] * mean[None, :]
-    if not np.isfinite(gram).all():
+    if not bool(xp.all(xp.isfinite(flat))):
         raise DataError("samples that are not finite; channels cannot be compressed")
+    channels, count = flat.shape
+    gram = np.zeros((channels, channels), np.complex128)
+    total = np.zeros(channels, np.complex128)
+    step = max(1, _BLOCK_SAMPLES // channels)
+    for start in range(0, count, step):
+        # Weak channels drown in the rounding errors of strong ones in single precision.
+        block = xp.astype(flat[:, start : min(start + step, count)], xp.complex128)
+        gram += _host(xp.conj(block) @ xp.matrix_transpose(block))
+        total += _host(xp.sum(block, axis=1))
+    gram -= total.conj()[:, None] * total[None, :] / max(1, count)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     first = vectors[0]

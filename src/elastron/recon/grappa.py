@@ -26,11 +26,8 @@ from array_api_compat import array_namespace, is_numpy_array
 
 from elastron.errors import DataError
 
-#: Hermitian rank-k update: half the work of a matrix product.
-_HERK: Any = scipy.linalg.get_blas_funcs("herk", dtype=np.complex64)
-
-#: Rows of the calibration system are built in blocks of about this size.
-_BLOCK_BYTES = 4 << 20
+#: Large temporary arrays are built in blocks of about this size, so that they stay in cache.
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +88,8 @@ def calibrate(reference: Any, n_targets: int, settings: GrappaSettings) -> Grapp
     """
     system = _System.of(reference.shape, n_targets, settings)
     rows = _readout_range(reference, system, settings)
-    gram = _normal_matrix(reference, system, rows)
-    n = system.columns
-    weights = _solve(gram, n, system.target_columns, settings.regularization)
+    normal, right = _normal_equations(_correlations(reference, system, rows), system)
+    weights = _solve(normal, right, settings.regularization)
     taps, offsets = _convolution_kernel(weights, system, settings)
     xp = array_namespace(reference)
     return GrappaKernel(xp.asarray(taps), offsets, math.prod(settings.acceleration))
@@ -151,30 +147,33 @@ class _System:
         return cls(sources, targets, channels, n_targets, first, count)  # type: ignore[arg-type]
 
     @property
-    def points(self) -> int:
-        """Source points per channel."""
-        return math.prod(len(positions) for positions in self.sources)
-
-    @property
     def columns(self) -> int:
-        """Columns of A."""
-        return self.points * self.channels
+        """Columns of A: source points x channels."""
+        return math.prod(len(positions) for positions in self.sources) * self.channels
 
     @property
-    def target_columns(self) -> list[int]:
-        """For each target point and channel its column in [A, B]; (points x channels) long.
+    def points(self) -> list[tuple[int, int, int]]:
+        """Points across the readout, sources first: E2, E1, channels.
 
-        The target at the kernel's origin is a source point itself.
+        A target at the kernel's origin is a source point, and not listed twice.
         """
-        origin = 0
-        for positions in self.sources:
-            origin = origin * len(positions) + int(np.flatnonzero(positions == 0)[0])
-        columns, following = [], self.columns
+        sources = [(int(k2), int(k1), self.channels) for k2, k1 in product(*self.sources[:2])]
+        return sources + [(*t, self.n_targets) for t in self.targets if t != (0, 0)]
+
+    @property
+    def target_rows(self) -> np.ndarray:
+        """Where the fitted channels stand among the channels of `points`."""
+        width = self.channels
+        n_sources = len(self.sources[0]) * len(self.sources[1])
+        origin = n_sources - 1
+        for i, (k2, k1, _) in enumerate(self.points[:n_sources]):
+            if k2 == k1 == 0:
+                origin = i
+        following, starts = n_sources * width, []
         for target in self.targets:
-            start = origin * self.channels if target == (0, 0) else following
-            columns += range(start, start + self.n_targets)
+            starts.append(origin * width if target == (0, 0) else following)
             following += 0 if target == (0, 0) else self.n_targets
-        return columns
+        return (np.array(starts)[:, None] + np.arange(self.n_targets)).ravel()
 
 
 def _readout_range(reference: Any, system: _System, settings: GrappaSettings) -> slice:
@@ -193,55 +192,66 @@ def _readout_range(reference: Any, system: _System, settings: GrappaSettings) ->
     return slice(start, min(start + used, count))
 
 
-def _normal_matrix(reference: Any, system: _System, readout: slice) -> np.ndarray:
-    """[A, B]^H [A, B], complex128; only the lower triangle is valid."""
-    xp = array_namespace(reference)
+def _correlations(reference: Any, system: _System, readout: slice) -> np.ndarray:
+    """Correlations of the points' channels, summed over all positions of the kernel.
+
+    Element [a, p, b, q] belongs to [A, B]^H [A, B]: channel p at readout position a of the
+    kernel with channel q at position b. All blocks with the same b - a hold sums over nearly
+    the same samples, so that those with a = 0 are summed up in full, and the others follow from
+    their neighbours by the samples that enter and leave.
+
+    Returns:
+        complex128, (RO points, channels, RO points, channels); valid for b >= a.
+    """
+    points, kro = system.points, len(system.sources[2])
+    size = sum(channels for *_, channels in points)
     width = readout.stop - readout.start
-    size = system.columns + sum(t != (0, 0) for t in system.targets) * system.n_targets
-    step = max(1, _BLOCK_BYTES // (8 * size * width))
-    first2, first1, first0 = system.first
-    total: Any = None
-    x0 = first0 + readout.start
+    x0 = readout.start  # of the kernel's first sample
+    first2, first1, _ = system.first
+    xp = array_namespace(reference)
+    step = max(1, _BLOCK_BYTES // (8 * size * kro * width))
+    summed = np.zeros((size, kro, size), np.complex128)
+    change = np.zeros(((kro - 1) * size,) * 2, np.complex128)
     for e2 in range(first2, first2 + system.count[0]):
+        views = [
+            reference[:channels, e2 + k2, first1 + k1 : first1 + k1 + system.count[1], x0:]
+            for k2, k1, channels in points
+        ]
         for start in range(0, system.count[1], step):
-            lines = min(step, system.count[1] - start)
-            e1 = first1 + start
-            blocks = [
-                reference[:, e2 + k2, e1 + k1 : e1 + k1 + lines, x0 + k0 : x0 + k0 + width]
-                for k2, k1, k0 in product(*(p.tolist() for p in system.sources))
-            ]
-            blocks += [
-                reference[: system.n_targets, e2 + o2, e1 + o1 : e1 + o1 + lines, x0 : x0 + width]
-                for o2, o1 in system.targets
-                if (o2, o1) != (0, 0)
-            ]
-            rows = xp.reshape(xp.concat(blocks), (size, lines * width))
-            total = _add_gram(total, rows)
-    if not is_numpy_array(total):
-        total = np.asarray(total.get() if hasattr(total, "get") else total)
-    return total.astype(np.complex128)
+            stop = min(start + step, system.count[1])
+            rows = [v[:, start:stop, :] for v in views]
+            shifted = [v[..., b : b + width] for b in range(kro) for v in rows]
+            stacked = xp.reshape(xp.concat(shifted), (kro * size, -1))
+            products = stacked @ xp.conj(xp.matrix_transpose(stacked[:size, :]))
+            summed += _host(products).reshape(kro, size, size).transpose(2, 0, 1)
+        for sign, x in ((-1, 0), (1, width)) if kro > 1 else ():
+            edge = xp.concat([v[..., x : x + kro - 1] for v in views])
+            edge = xp.reshape(xp.permute_dims(edge, (2, 0, 1)), ((kro - 1) * size, -1))
+            change += sign * _host(xp.conj(edge) @ xp.matrix_transpose(edge))
+
+    out = np.empty((kro, size, kro, size), np.complex128)
+    out[0] = summed
+    change = change.reshape(kro - 1, size, kro - 1, size)
+    for a in range(1, kro):
+        out[a, :, a:] = out[a - 1, :, a - 1 : -1] + change[a - 1, :, a - 1 :]
+    return out
 
 
-def _add_gram(total: Any, rows: Any) -> Any:
-    """`total` + conj(rows) rows^T; on NumPy by a rank-k update that does half of the work."""
-    if not is_numpy_array(rows):
-        xp = array_namespace(rows)
-        gram = xp.conj(rows) @ xp.matrix_transpose(rows)
-        return gram if total is None else total + gram
-    if total is None:
-        return _HERK(1.0, rows.T, trans=2, lower=1)
-    return _HERK(1.0, rows.T, 1.0, total, trans=2, lower=1, overwrite_c=1)
+def _normal_equations(correlations: np.ndarray, system: _System) -> tuple[np.ndarray, np.ndarray]:
+    """A^H A (upper triangle valid) and A^H B from the correlations."""
+    kro = len(correlations)
+    n_sources = system.columns // kro
+    normal = correlations[:, :n_sources, :, :n_sources].reshape(system.columns, -1)
+    targets, center = system.target_rows, kro // 2
+    right = np.empty((kro, n_sources, len(targets)), np.complex128)
+    right[: center + 1] = correlations[: center + 1, :n_sources, center][:, :, targets]
+    for a in range(center + 1, kro):
+        right[a] = correlations[center, targets, a, :n_sources].conj().T
+    return normal, right.reshape(system.columns, -1)
 
 
-def _solve(gram: np.ndarray, n: int, targets: list[int], regularization: float) -> np.ndarray:
-    """Tikhonov solution; complex128, (n, targets)."""
-    lower = np.tril(gram)
-    # A column may be a target and a source; take it from whichever triangle is valid.
-    right = np.stack(
-        [np.concatenate([lower[c, : min(c, n)].conj(), lower[min(c, n) : n, c]]) for c in targets],
-        axis=1,
-    )
-    normal = lower[:n, :n]
+def _solve(normal: np.ndarray, right: np.ndarray, regularization: float) -> np.ndarray:
+    """Tikhonov solution; complex128, (columns, targets). Overwrites `normal`."""
     diagonal = np.einsum("ii->i", normal)
     mean = float(diagonal.real.mean())
     if not (np.isfinite(mean) and mean > 0):
@@ -250,13 +260,19 @@ def _solve(gram: np.ndarray, n: int, targets: list[int], regularization: float) 
         )
     diagonal += mean * regularization
     try:
-        factor = scipy.linalg.cho_factor(normal, lower=True, overwrite_a=True)
-    except (np.linalg.LinAlgError, ValueError) as error:
+        factor = scipy.linalg.cho_factor(normal, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError as error:
         raise DataError(
             "the GRAPPA calibration cannot be solved: the calibration data is degenerate; "
             "raise grappa_reg_lamda or check the calibration lines"
         ) from error
-    return scipy.linalg.cho_solve(factor, right)
+    return scipy.linalg.cho_solve(factor, right, check_finite=False)
+
+
+def _host(x: Any) -> np.ndarray:
+    if is_numpy_array(x):
+        return x
+    return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def _convolution_kernel(
@@ -264,7 +280,10 @@ def _convolution_kernel(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Sort the weights by displacement; every (target, source) pair has its own."""
     shape = tuple(len(positions) for positions in system.sources)
-    by_target = weights.reshape(*shape, system.channels, len(system.targets), system.n_targets)
+    # (RO, E2, E1, sources, target points, targets)
+    by_target = weights.reshape(
+        shape[2], *shape[:2], system.channels, len(system.targets), system.n_targets
+    )
     spans = []
     for axis, positions in enumerate(system.sources[:2]):
         last = max((target[axis] for target in system.targets), default=0)
@@ -277,7 +296,7 @@ def _convolution_kernel(
         for i, k2 in enumerate(system.sources[0]):
             for j, k1 in enumerate(system.sources[1]):
                 where = (slice(None), o2 - k2 - spans[0][0], o1 - k1 - spans[1][0])
-                taps[where] = np.moveaxis(by_target[i, j, :, :, t, :], -1, 0)
+                taps[where] = np.moveaxis(by_target[:, i, j, :, t], -1, 0)
     if not settings.fit_sampled:
         center = tuple(int(np.flatnonzero(o == 0)[0]) for o in offsets)
         taps[(slice(None), *center)] = np.eye(system.n_targets, system.channels)
@@ -317,9 +336,10 @@ def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any) -> Any:
         by_y = xp.reshape(by_y, (height, n_sources, x_taps * n_targets))
         lines = max(1, _BLOCK_BYTES // (8 * width * x_taps * n_targets))
         for y in range(0, height, lines):
-            coil = xp.conj(xp.permute_dims(coil_map[:, z, y : y + lines, :], (1, 0, 2)))
-            basis = xp.reshape(conj_x * coil[:, None], (-1, x_taps * n_targets, width))
-            out[z, y : y + lines] = by_y[y : y + lines] @ basis
+            y1 = min(y + lines, height)
+            coil = xp.conj(xp.permute_dims(coil_map[:, z, y:y1, :], (1, 0, 2)))
+            basis = xp.reshape(conj_x * coil[:, None, ...], (-1, x_taps * n_targets, width))
+            out[z, y:y1, ...] = by_y[y:y1, ...] @ basis
     return xp.permute_dims(out, (2, 0, 1, 3))
 
 
