@@ -30,6 +30,9 @@ from elastron.storage.problems import BlobMissingError
 PART_BYTES = 5 << 20
 """Smallest part that S3 takes, and so the least memory for one upload."""
 
+# obstore's own, and Python's FileNotFoundError for an object that is not there.
+_ERRORS = (BaseError, OSError)
+
 PARTS_AT_ONCE = 2
 READ_BYTES = 1 << 20
 AZURE_CONTAINER = "mrd-storage-server"
@@ -84,7 +87,7 @@ class CloudStore:
         """Bytes of a blob."""
         try:
             return (await obstore.head_async(self._store, key.path))["size"]
-        except BaseError as error:
+        except _ERRORS as error:
             raise _translated(error) from error
 
     async def read(self, key: BlobId, start: int, stop: int) -> AsyncGenerator[bytes, None]:
@@ -94,7 +97,7 @@ class CloudStore:
             return _nothing()
         try:
             found = await obstore.get_async(self._store, key.path, options={"range": (start, stop)})
-        except BaseError as error:
+        except _ERRORS as error:
             raise _translated(error) from error
         if found.range != (start, stop):
             raise BlobMissingError("A blob is shorter than its record says.")
@@ -106,14 +109,14 @@ class CloudStore:
             await obstore.delete_async(self._store, key.path)
         except (NotFoundError, FileNotFoundError):
             pass
-        except BaseError as error:
+        except _ERRORS as error:
             raise _translated(error) from error
 
     async def check(self) -> None:
         """Return if the container answers."""
         try:
             await obstore.list_with_delimiter_async(self._store, prefix="healthcheck")
-        except (BaseError, FileNotFoundError) as error:
+        except _ERRORS as error:
             raise StorageUnavailableError(
                 "The blob container does not answer, does not exist, or refuses us."
             ) from error
@@ -163,7 +166,7 @@ async def _stream(found: obstore.GetResult) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in found.stream(min_chunk_size=READ_BYTES):
             yield bytes(chunk)
-    except BaseError as error:
+    except _ERRORS as error:
         raise _translated(error) from error
 
 

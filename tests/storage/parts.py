@@ -1,0 +1,277 @@
+"""Real servers for the tests: ours in a thread or a process, PostgreSQL, Azurite, moto."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import os
+import pwd
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from elastron.storage import StorageSettings, serve
+
+PARTS = Path(os.environ.get("ELASTRON_TEST_PARTS", "/opt/elastron-test-parts"))
+LONG = os.environ.get("ELASTRON_LONG_TESTS") == "1"
+START_S = 60
+
+LAUNCHER = """
+import sys, uvloop
+from elastron.storage import StorageSettings, configure_logging, serve
+configure_logging("info")
+settings = StorageSettings.model_validate_json(sys.argv[1])
+uvloop.run(serve(settings, on_ready=lambda url: print(url, flush=True)))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(ready: Callable[[], bool], what: str, limit_s: float = START_S) -> None:
+    deadline = time.monotonic() + limit_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running_server(settings: StorageSettings) -> Iterator[str]:
+    """Our server in a thread; yields its URL."""
+    started: queue.Queue[Any] = queue.Queue()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        await serve(
+            settings,
+            on_ready=lambda url: started.put((url, lambda: loop.call_soon_threadsafe(stop.set))),
+            handle_signals=False,
+            stop=stop,
+        )
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            started.put(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    result = started.get(timeout=START_S)
+    if isinstance(result, BaseException):
+        raise result
+    url, stop = result
+    try:
+        yield url
+    finally:
+        stop()
+        thread.join(timeout=START_S)
+        assert not thread.is_alive(), "the server did not stop"
+        assert started.empty(), started.get()
+
+
+class ServerProcess:
+    """Our server in a process of its own."""
+
+    def __init__(self, settings: dict[str, Any], log: Path) -> None:
+        self.log = log
+        text = StorageSettings(**settings).model_dump_json(exclude={"token", "database_password"})
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LAUNCHER, text],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, f"the server did not start: {log.read_text()}"
+
+    @property
+    def resident_bytes(self) -> int:
+        """The most memory it has had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.close()
+
+    def close(self) -> int:
+        code = self.process.wait(timeout=START_S)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+def folder_settings(folder: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "port": 0,
+        "database": str(folder / "metadata.db"),
+        "blobs": str(folder / "blobs"),
+        **more,
+    }
+
+
+def raw_exchange(url: str, request: bytes, *, timeout_s: float = 30.0) -> bytes:
+    """Send bytes as they are; everything that comes until the server closes."""
+    with connect(url, timeout_s) as connection:
+        connection.sendall(request)
+        return receive_all(connection)
+
+
+def connect(url: str, timeout_s: float = 30.0) -> socket.socket:
+    where = httpx.URL(url)
+    return socket.create_connection((where.host, where.port), timeout=timeout_s)
+
+
+def receive_all(connection: socket.socket) -> bytes:
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return bytes(received)
+
+
+def request_bytes(method: str, target: str, *lines: str, body: bytes = b"") -> bytes:
+    head = [f"{method} {target} HTTP/1.1", "Host: storage.test", "Connection: close", *lines]
+    if body:
+        head.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(head) + "\r\n\r\n").encode() + body
+
+
+# PostgreSQL
+
+
+def postgresql_programs() -> Path | None:
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    return Path(found[-1]).parent if found else None
+
+
+@contextlib.contextmanager
+def running_postgresql(folder: Path) -> Iterator[str]:
+    """A cluster of its own; yields keyword/value options without a database."""
+    programs = postgresql_programs()
+    assert programs is not None
+    port = free_port()
+    folder.mkdir()
+    prefix: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        for parent in folder.parents:
+            if parent.stat().st_mode & 0o001 == 0:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        prefix = ["runuser", "-u", "postgres", "--"]
+    data = str(folder / "data")
+
+    def run(*command: str) -> None:
+        subprocess.run([*prefix, *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
+
+    run(str(programs / "initdb"), "-D", data, "-U", "mrd", "--auth=trust", "-E", "UTF8")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    control = str(programs / "pg_ctl")
+    run(control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"host=127.0.0.1 port={port} user=mrd sslmode=disable"
+    finally:
+        run(control, "-D", data, "-m", "immediate", "stop")
+
+
+def new_database(options: str, name: str) -> str:
+    """Make a database; returns its connection string."""
+    programs = postgresql_programs()
+    assert programs is not None
+    fields = dict(word.split("=") for word in options.split())
+    subprocess.run(
+        [
+            str(programs / "createdb"),
+            "-h",
+            fields["host"],
+            "-p",
+            fields["port"],
+            "-U",
+            fields["user"],
+            name,
+        ],
+        check=True,
+    )
+    return f"{options} dbname={name}"
+
+
+# Azurite
+
+
+def azurite_program() -> Path | None:
+    program = PARTS / "node_modules/.bin/azurite-blob"
+    return program if program.exists() and shutil.which("node") else None
+
+
+@contextlib.contextmanager
+def running_azurite(folder: Path) -> Iterator[str]:
+    """Azure's emulator; yields a connection string."""
+    port = free_port()
+    command = [str(azurite_program()), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    command += ["--location", str(folder), "--silent", "--skipApiVersionCheck"]
+    command += ["--disableTelemetry"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), "Azurite did not start")
+            key = (
+                "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/"
+                "K1SZFPTOtr/KBHBeksoGMGw=="
+            )
+            yield (
+                f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
+                f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+            )
+        finally:
+            process.terminate()
+
+
+# S3
+
+
+@contextlib.contextmanager
+def running_s3(folder: Path) -> Iterator[str]:
+    """moto's S3 server with a bucket; yields its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    log = folder / "moto.log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as moto:
+        try:
+            endpoint = f"http://127.0.0.1:{port}"
+            wait_until(lambda: answers(f"{endpoint}/moto-api/"), "moto did not start")
+            httpx.put(f"{endpoint}/blobs", trust_env=False).raise_for_status()
+            yield f"s3://blobs/some/prefix?region=us-east-1&endpoint={endpoint}"
+        finally:
+            moto.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+            return True
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        return True
+    except OSError:
+        return False
