@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import structlog
 from ismrmrd.xsd import ismrmrdHeader
 
 from elastron.blobs.port import BlobStore
@@ -30,6 +34,7 @@ def reconstruct(
     config_folders: Iterable[Path] = (),
     threads: int = 2,
     parameters: Mapping[str, str] | None = None,
+    log: Any = None,
 ) -> list[Image]:
     """Reconstruct a scan and return its images.
 
@@ -42,6 +47,7 @@ def reconstruct(
         config_folders: looked through for a config's name before the stock configs.
         threads: for FFTs and linear algebra.
         parameters: as a node's settings for gadgets, e.g. `dump_folder`.
+        log: a structlog logger; None for the one configured, else warnings to stderr.
 
     Returns:
         The images in the order the chain makes them.
@@ -55,7 +61,11 @@ def reconstruct(
 
     def images(header: ismrmrdHeader, items: Iterable[Item]) -> Iterator[Image]:
         context = Context(
-            header=header, storage=storage, threads=threads, parameters=parameters or {}
+            header=header,
+            storage=storage,
+            threads=threads,
+            parameters=parameters or {},
+            log=log or _log(),
         )
         outputs = build(parsed, context)(items)
         return (output for output in outputs if isinstance(output, Image))
@@ -70,6 +80,16 @@ def reconstruct(
     if isinstance(header, bytes):
         header = parse_header(header)
     return list(images(header, source))
+
+
+def _log() -> Any:
+    """The configured logger; if nobody configured one, stdout stays the caller's own."""
+    if structlog.is_configured():
+        return structlog.get_logger()
+    return structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 def _config(config: str | os.PathLike[str] | bytes | Config, folders: tuple[Path, ...]) -> Config:
