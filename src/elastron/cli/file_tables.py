@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.panel import Panel
@@ -31,40 +32,47 @@ def show_scan(scan: Summary) -> None:
 
 
 def show_images(images: Summary) -> None:
-    """A group of images: a table with a line for each series."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
-    for name, justify in (("series", "left"), ("images", "right"), ("size", "left")):
-        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
-    for name in ("type", "stored as", "values", "counters"):
-        table.add_column(name)
+    """A group of images: a table with two short lines for each series."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("series", no_wrap=True)
+    table.add_column("images", no_wrap=True, justify="right")
+    for name in ("size", "type", "values"):
+        table.add_column(name, no_wrap=True)
     for series in images["series"]:
         table.add_row(*_series_row(series))
     _show(images, table)
 
 
 def _show(summary: Summary, table: Table) -> None:
-    title = Text(summary["file"], "bold")
+    title = Text(_short(summary["file"]), "bold")
     title.append(f"  [{summary['group']}]", "not bold dim")
     stdout().print(Panel(table, title=title, title_align="left", border_style="dim", expand=False))
 
 
-def _series_row(series: Summary) -> tuple[Text | str, ...]:
-    name = Text(series["name"], "bold")
+def _series_row(series: Summary) -> tuple[Text, ...]:
     if not series["images"]:
-        return name, "0", "", "", "", "", ""
-    if series["role"] not in (None, "Image"):
-        name.append(f" {series['role']}", "not bold cyan")
+        return Text(series["name"], "bold"), Text("0")
     matrix = series["matrix"] if series["matrix"][2] > 1 else series["matrix"][:2]
-    size = f"{_times(matrix)}, {_times(series['field_of_view_mm'][: len(matrix)])} mm"
-    if series["channels"] > 1:
-        size += f", {series['channels']} channels"
-    values = "none" if series["range"] is None else _span(series["range"])
-    shown = Text(values)
+    channels = f" x {series['channels']} channels" if series["channels"] > 1 else ""
+    values = Text("none" if series["range"] is None else _span(series["range"]))
     if not series["finite"]:
-        shown.append(" and NaN or infinite", "red")
+        values.append(" and NaN or infinite", "red")
     counters = ", ".join(f"{name} {_span(span)}" for name, span in series["counters"].items())
-    types = ", ".join(series["types"])
-    return name, str(series["images"]), size, types, series["dtype"], shown, counters
+    role = "" if series["role"] in (None, "Image") else series["role"]
+    return (
+        _two_lines(Text(series["name"], "bold"), role, "cyan"),
+        Text(str(series["images"])),
+        _two_lines(
+            Text(_times(matrix) + channels),
+            f"{_times(series['field_of_view_mm'][: len(matrix)])} mm",
+        ),
+        _two_lines(Text(", ".join(series["types"])), series["dtype"]),
+        _two_lines(values, counters),
+    )
+
+
+def _two_lines(first: Text, second: str, style: str = "dim") -> Text:
+    return Text("\n").join([first, Text(second, style)]) if second else first
 
 
 def _encoding(encoding: Summary) -> Text:
@@ -147,3 +155,8 @@ def _span(bounds: Sequence[float]) -> str:
 
 def _listed(values: Sequence[Any]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _short(path: str) -> str:
+    """A path that fits a title: its last part where the whole is long."""
+    return path if len(path) <= stdout().width // 2 else Path(path).name

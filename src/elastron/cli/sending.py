@@ -281,7 +281,7 @@ class _Display:
             self._progress = Progress(
                 SpinnerColumn(style="cyan"),
                 TextColumn("{task.description}", style="bold"),
-                BarColumn(bar_width=28),
+                BarColumn(bar_width=28, complete_style="cyan", finished_style="green"),
                 _StateColumn(),
                 console=stderr(),
                 transient=True,
@@ -308,8 +308,8 @@ class _Display:
                     show_error(error, Path(report.scan).name)
 
     def _show(self, report: Report) -> None:
-        line = Text("✓ " if report.ok else "✗ ", style="bold green" if report.ok else "bold red")
-        line.append(Path(report.scan).name, style="bold")
+        mark = ("✓ ", "bold green") if report.ok else ("✗ ", "bold red")
+        line = Text.assemble(mark, (Path(report.scan).name, "bold"))
         line.append(f"  {counted(report.images, 'image')}")
         if report.series:
             line.append(f" in {', '.join(report.series)}", style="dim")

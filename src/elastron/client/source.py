@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ismrmrd.xsd import ismrmrdHeader
 
+from elastron.client.read_ahead import ReadAhead
 from elastron.errors import DataError
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.dataset import Dataset
@@ -16,7 +17,7 @@ from elastron.mrd.header import serialize_header
 from elastron.mrd.waveform import Waveform
 
 #: A batch read from a file and sent at once. Smaller than what is read for a reconstruction in
-#: process: it also is what a slow server makes us hold, twice.
+#: process: a slow server makes us hold four of them.
 BATCH_BYTES = 4 << 20
 
 ScanItems = Iterable[AcquisitionBatch | Waveform]
@@ -56,19 +57,17 @@ def open_scan(source: ScanSource, group: str = "dataset") -> Iterator[Scan]:
         header, items = source
         yield Scan(_header_xml(header), iter(items), None)
     elif isinstance(source, Dataset):
-        yield _of_dataset(source)
+        header_xml, readouts = source.header_xml, source.acquisition_count
+        with ReadAhead(source.items(BATCH_BYTES)) as items:
+            yield Scan(header_xml, iter(items), readouts)
     elif isinstance(source, str | os.PathLike):
-        with Dataset(source, "r", group) as dataset:
-            yield _of_dataset(dataset)
+        with Dataset(source, "r", group) as dataset, open_scan(dataset) as scan:
+            yield scan
     else:
         raise DataError(
             f"A {type(source).__name__} cannot be sent: give the path of an ISMRMRD file, a "
             "Dataset, or a tuple of header and batches."
         )
-
-
-def _of_dataset(dataset: Dataset) -> Scan:
-    return Scan(dataset.header_xml, dataset.items(BATCH_BYTES), dataset.acquisition_count)
 
 
 def _header_xml(header: bytes | str | ismrmrdHeader) -> bytes:
