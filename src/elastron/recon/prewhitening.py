@@ -1,0 +1,74 @@
+"""Noise covariance and prewhitening.
+
+Roemer PB, et al. The NMR phased array. Magn Reson Med 1990;16:192-225; Pruessmann KP, et al.
+Advances in sensitivity encoding with arbitrary k-space trajectories. Magn Reson Med
+2001;46:638-651. Noise bandwidth and SNR units: Kellman P, McVeigh ER. Image reconstruction in SNR
+units. Magn Reson Med 2005;54:1439-1447.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from elastron.errors import DataError
+
+
+def covariance_sum(noise: Any) -> Any:
+    """Sum over samples of conj(n_i) n_j.
+
+    Args:
+        noise: complex64, (n, channels, samples).
+
+    Returns:
+        complex64, (channels, channels), Hermitian.
+    """
+    xp = array_namespace(noise)
+    flat = xp.reshape(xp.permute_dims(noise, (1, 0, 2)), (noise.shape[1], -1))
+    return xp.conj(flat) @ xp.matrix_transpose(flat)
+
+
+def prewhitening_matrix(covariance: np.ndarray) -> np.ndarray:
+    """Matrix that makes noise uncorrelated and of unit variance.
+
+    With the covariance C = Rᴴ R (R upper triangular), samples d (channels) become R⁻ᵀ d.
+
+    Args:
+        covariance: complex64, (channels, channels), of conj(n_i) n_j; all zero means unknown.
+
+    Returns:
+        complex64, (channels, channels), to be multiplied from the left. Identity where nothing is
+        known.
+
+    Raises:
+        DataError: the covariance is not positive definite.
+    """
+    c = covariance.astype(np.complex128)
+    if not np.abs(c).any():
+        return np.eye(len(c), dtype=np.complex64)
+    try:
+        lower = np.linalg.cholesky(c)
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            f"the noise covariance of {len(c)} channels is not positive definite: too few noise "
+            "samples, or a channel without noise; repeat the noise scan"
+        ) from error
+    # R = Lᴴ, so R⁻ᵀ = conj(L)⁻¹.
+    return np.linalg.inv(lower.conj()).astype(np.complex64)
+
+
+def noise_scale(
+    acquisition_dwell_time_us: float, noise_dwell_time_us: float, receiver_noise_bandwidth: float
+) -> float:
+    """Factor from noise of another dwell time to unit variance in the real and imaginary part.
+
+    sqrt(2 t_acq / t_noise b); 1 where a dwell time is unknown (0).
+    """
+    if acquisition_dwell_time_us <= 0 or noise_dwell_time_us <= 0:
+        return 1.0
+    return math.sqrt(
+        2 * acquisition_dwell_time_us / noise_dwell_time_us * receiver_noise_bandwidth
+    )

@@ -1,0 +1,41 @@
+"""Prewhitened noise is white; scale as in the SNR-units paper."""
+
+import math
+
+import numpy as np
+import pytest
+
+from elastron.errors import DataError
+from elastron.recon.prewhitening import covariance_sum, noise_scale, prewhitening_matrix
+
+
+def correlated_noise(n_channels: int, n: int, samples: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    mix = rng.standard_normal((n_channels, n_channels, 2)) @ [1, 1j]
+    white = rng.standard_normal((n, n_channels, samples, 2)) @ [1, 1j]
+    return (mix @ white).astype(np.complex64)
+
+
+def test_noise_becomes_white():
+    noise = correlated_noise(6, 40, 256)
+    matrix = prewhitening_matrix(covariance_sum(noise) / (40 * 256 - 1))
+    white = matrix @ noise
+    got = covariance_sum(white) / (40 * 256 - 1)
+    np.testing.assert_allclose(got, np.eye(6), atol=1e-3)
+
+
+def test_covariance_sum_is_the_definition():
+    noise = correlated_noise(3, 4, 5)
+    want = sum(np.outer(d.conj(), d) for readout in noise for d in readout.T)
+    np.testing.assert_allclose(covariance_sum(noise), want, rtol=1e-4)
+
+
+def test_unknown_noise_changes_nothing_and_a_singular_covariance_is_an_error():
+    np.testing.assert_array_equal(prewhitening_matrix(np.zeros((3, 3), np.complex64)), np.eye(3))
+    with pytest.raises(DataError, match="positive definite"):
+        prewhitening_matrix(np.ones((3, 3), np.complex64))
+
+
+def test_scale():
+    assert noise_scale(8, 4, 0.5) == math.sqrt(2)
+    assert noise_scale(0, 4, 0.5) == noise_scale(4, 0, 0.5) == 1
