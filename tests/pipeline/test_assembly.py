@@ -9,6 +9,7 @@ import pytest
 
 from elastron.errors import ConfigError, HeaderError, ReconstructionError
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
+from elastron.gadgets.branching import Branch, Merge
 from elastron.pipeline import Chain, Run, Step, build, parse_config
 from elastron.pipeline.assembly import hybrid_outputs
 from elastron.pipeline.config import DistributedNode, ExternalNode, RemoteNode
@@ -36,10 +37,12 @@ def gadget(name: str, *properties: str) -> str:
     return f"<gadget><dll/><classname>{name}</classname>{inner}</gadget>"
 
 
-def parallel(inner: str, branch: str = "AcquisitionFanout", merge: str = "UnorderedMerge") -> str:
+def parallel(
+    a: str, b: str = "", branch: str = "AcquisitionFanout", merge: str = "UnorderedMerge"
+) -> str:
     return (
         f"<parallel><branch><classname>{branch}</classname></branch>"
-        f"<stream key='a'>{inner}</stream><stream key='b'/>"
+        f"<stream key='a'>{a}</stream><stream key='b'>{b}</stream>"
         f"<merge><classname>{merge}</classname></merge></parallel>"
     )
 
@@ -181,12 +184,22 @@ def test_gadgets_are_told_what_may_follow(chain_of: ChainOf, register: Register)
     class Consuming(Gadget[Properties]):
         hybrid = Hybrid.CONSUMES
 
-    register(Producer, Passing, Consuming)
+    class Consumer(Merge[Properties]):
+        hybrid = Hybrid.CONSUMES
+
+    class Opaque(Branch[Properties]):
+        pass
+
+    register(Producer, Passing, Consuming, Consumer, Opaque)
     for stream, expected in (
         (gadget("Producer") + gadget("Passing") + gadget("Consuming"), True),
         (gadget("Producer") + gadget("Threshold") + gadget("Consuming"), False),
         (gadget("Producer") + gadget("Passing"), False),
-        (gadget("Producer") + parallel(gadget("Consuming")), False),
+        (gadget("Producer") + parallel(gadget("Consuming")), False),  # stream b passes on
+        (gadget("Producer") + parallel(gadget("Consuming"), b=gadget("Consuming")), True),
+        (gadget("Producer") + parallel(gadget("Consuming"), b=gadget("Passing")), False),
+        (gadget("Producer") + parallel(gadget("Passing"), merge="Consumer"), False),
+        (gadget("Producer") + gadget("Passing") + parallel("", branch="Opaque"), False),
         (parallel(gadget("Producer")) + gadget("Consuming"), False),
         (parallel(gadget("Producer") + gadget("Consuming")), True),
     ):

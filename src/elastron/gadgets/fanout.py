@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from elastron.gadgets.base import Item, Properties
+from elastron.gadgets.base import Hybrid, Item, Properties
 from elastron.gadgets.branching import Branch
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.buffers import Bucket
@@ -14,6 +14,8 @@ from elastron.mrd.waveform import Waveform
 
 class _Fanout(Branch[Properties]):
     """Every accepted item goes to all streams. They share it: items are not to be changed."""
+
+    hybrid = Hybrid.PASSES
 
     def route(self, item: Item, keys: Sequence[str]) -> Iterable[str]:
         """All keys."""

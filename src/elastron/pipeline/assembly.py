@@ -1,8 +1,9 @@
 """`Config` + `Context` -> `Chain`: finds the gadgets, gives them their properties, plans.
 
 Planning: a gadget that may leave the readout axis in image space does so (`hybrid_output`) if all
-gadgets after it, up to one that consumes, work in either domain. Branches of a parallel node are
-not planned across: there the axis is as acquired.
+gadgets after it, up to one that consumes, work in either domain. A parallel node counts as one that
+consumes if its branch passes and every stream consumes; in front of any other node that is not a
+gadget, and at the end, the axis is as acquired.
 """
 
 from __future__ import annotations
@@ -88,13 +89,23 @@ class _Builder:
 
     def stream(self, stream: Stream, path: str) -> Iterator[Step]:
         """The steps of a stream; `path` names it in messages."""
-        types = [
-            _find(node, Gadget, self.context.config_name) if isinstance(node, GadgetNode) else None
-            for node in stream.nodes
-        ]
-        planned = hybrid_outputs([Hybrid.NO if each is None else each.hybrid for each in types])
+        planned = hybrid_outputs([self._hybrid(node) for node in stream.nodes])
         for node, hybrid_output in zip(stream.nodes, planned, strict=True):
             yield self._node(node, replace(self.context, hybrid_output=hybrid_output), path)
+
+    def _hybrid(self, node: Node) -> Hybrid:
+        """How a node treats items whose readout axis is in image space."""
+        name = self.context.config_name
+        if isinstance(node, GadgetNode):
+            return _find(node, Gadget, name).hybrid
+        if isinstance(node, ParallelNode):
+            branch = _find(node.branch, Branch, name).hybrid
+            if branch is Hybrid.PASSES and all(map(self._consumes, node.streams)):
+                return Hybrid.CONSUMES
+        return Hybrid.NO
+
+    def _consumes(self, stream: Stream) -> bool:
+        return takes_hybrid([self._hybrid(node) for node in stream.nodes])
 
     def _node(self, node: Node, context: Context, path: str) -> Step:
         match node:
@@ -154,15 +165,18 @@ class _Builder:
             raise named.failure(error) from error
 
 
-def hybrid_outputs(hybrids: list[Hybrid]) -> list[bool]:
-    """For each gadget of a row, whether what it puts out may have its readout in image space.
+def takes_hybrid(hybrids: list[Hybrid]) -> bool:
+    """Whether a row of nodes may be given items whose readout axis is in image space.
 
     Args:
-        hybrids: what each gadget of the row takes.
+        hybrids: what each node of the row takes.
     """
-    planned = []
-    next_takes = False  # what follows the last gadget is the wire
-    for hybrid in reversed(hybrids):
-        planned.append(next_takes)
-        next_takes = hybrid is Hybrid.CONSUMES or (hybrid is Hybrid.PASSES and next_takes)
-    return planned[::-1]
+    for hybrid in hybrids:
+        if hybrid is not Hybrid.PASSES:
+            return hybrid is Hybrid.CONSUMES
+    return False  # what follows the last one is the wire
+
+
+def hybrid_outputs(hybrids: list[Hybrid]) -> list[bool]:
+    """For each node of a row, whether what it puts out may have its readout in image space."""
+    return [takes_hybrid(hybrids[i + 1 :]) for i in range(len(hybrids))]
