@@ -67,9 +67,8 @@ def _range(header: bytes | None, size: int) -> Part:
         length = int(match[2])
         return Part(206, max(0, size - length), size) if length and size else Part(416, 0, 0)
     start = int(match[1])
-    stop = int(match[2]) + 1 if match[2] else size
-    if stop <= start:
+    if match[2] and int(match[2]) < start:
         return Part(200, 0, size)  # not a valid range: ignored
     if start >= size:
         return Part(416, 0, 0)
-    return Part(206, start, min(stop, size))
+    return Part(206, start, min(int(match[2]) + 1, size) if match[2] else size)
