@@ -247,12 +247,12 @@ def _word(cls: type[enum.Enum], required: bool, element: Element, path: str) -> 
 
 def _integer(uint16: bool, element: Element, path: str) -> int:
     text = _text(element)
-    try:
-        value = int(text) if len(text) < 40 else int(float(text))
-    except ValueError:
+    if text.lstrip("+-").isdecimal() and len(text) < 20:
+        value = int(text)
+    else:
         number = _number(element, path)
         if not math.isfinite(number):
-            raise _not_a_number(path) from None
+            raise _not_a_number(path)
         value = int(number)
     if uint16 and not 0 <= value <= UINT16_MAX:
         raise HeaderError(

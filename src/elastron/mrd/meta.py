@@ -18,8 +18,8 @@ from elastron.errors import DataError
 
 MetaValue = str | int | float
 
-#: Tags in one document. The Gadgetron's images have 130; every tag costs 100 bytes of memory.
-META_TAGS_MAX = 1_000_000
+#: Tags in one document. The Gadgetron's images have 300; every tag costs 200 bytes of memory.
+META_TAGS_MAX = 200_000
 
 _PROLOG = '<?xml version="1.0"?>\n<ismrmrdMeta>\n'
 # What XML 1.0 cannot hold (control characters, lone surrogates) is left out.
