@@ -46,8 +46,12 @@ HEADER = b"""<?xml version="1.0"?>
 </ismrmrdHeader>"""
 
 
-def scan(repetitions: int = 1) -> AcquisitionBatch:
-    """Fully sampled readouts; 340 + 1024 bytes each on the wire."""
+def scan(repetitions: int = 1, *, first: int = 0) -> AcquisitionBatch:
+    """Fully sampled readouts, 2 + 340 + 1024 bytes each on the wire.
+
+    Args:
+        first: number of the first repetition.
+    """
     count = LINES * repetitions
     headers = np.zeros(count, ACQUISITION_HEADER)
     headers["version"] = 1
@@ -57,7 +61,8 @@ def scan(repetitions: int = 1) -> AcquisitionBatch:
     headers["sample_time_us"] = 5
     headers["read_dir"], headers["phase_dir"], headers["slice_dir"] = np.eye(3)
     headers["idx"]["kspace_encode_step_1"] = np.arange(count) % LINES
-    headers["idx"]["repetition"] = np.arange(count) // LINES
+    headers["idx"]["repetition"] = first + np.arange(count) // LINES
+    headers["scan_counter"] = first * LINES + np.arange(count)
     headers["flags"][LINES - 1 :: LINES] = np.uint64((1 << 7) | (1 << 13))
     rng = np.random.default_rng(1)
     samples = rng.standard_normal((count, CHANNELS, SAMPLES, 2)).astype(np.float32)

@@ -33,7 +33,7 @@ def healthy_after_all(node: NodeProcess) -> Iterator[None]:
 
     def send_repetitions() -> None:
         while not stop.wait(0.2) or not sent:
-            bystander.send(scan())
+            bystander.send(scan(first=len(sent)))
             sent.append(1)
         bystander.send(Close())
 

@@ -36,6 +36,7 @@ class NodeMetrics:
     """The node's metrics, in a registry of their own (a process may hold several nodes).
 
     Args:
+        running: sessions that take a place now.
         traffic: bytes received and sent since the start.
         idle_workers: workers ready for a session.
     """
@@ -44,6 +45,7 @@ class NodeMetrics:
         self,
         *,
         capacity: int,
+        running: Callable[[], int],
         traffic: Callable[[], tuple[int, int]],
         idle_workers: Callable[[], int],
     ) -> None:
@@ -58,9 +60,9 @@ class NodeMetrics:
             "Reconstructions ended, well or not.",
             registry=self.registry,
         )
-        self.activity = Gauge(
+        Gauge(
             "gadgetron_activity", "Reconstructions running now.", registry=self.registry
-        )
+        ).set_function(running)
         self.sessions = Counter(
             "elastron_sessions",
             "Sessions ended, by how.",

@@ -15,8 +15,6 @@ from elastron.node.transport import ClientSocket
 from elastron.wire import Buffer, encode
 from elastron.wire.messages import Message
 
-_Buffers = Sequence[Buffer]
-
 
 class Outbox:
     """A bounded queue of encoded messages and the thread that sends them.
@@ -29,8 +27,9 @@ class Outbox:
         self._bytes_max = bytes_max
         self._timeout_s = timeout_s
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[_Buffers, int]] = deque()
-        self._bytes = 0
+        self._waiting: deque[tuple[Sequence[Buffer], int]] = deque()
+        self._bytes = 0  # of those that wait and the one being sent
+        self._discarding = False
         self._closing = False
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
@@ -52,25 +51,25 @@ class Outbox:
             return
         size = sum(memoryview(buffer).nbytes for buffer in buffers)
         with self._changed:
-            # A message larger than the limit passes once the queue is empty.
-            self._changed.wait_for(
-                lambda: (
-                    self._error is not None
-                    or not self._waiting
-                    or self._bytes + size <= self._bytes_max
-                )
-            )
+            self._changed.wait_for(lambda: self._has_room(size))
             if self._error is not None:
                 raise self._error
-            self._waiting.append((buffers, size))
-            self._bytes += size
-            self._changed.notify_all()
+            if not self._discarding:
+                self._waiting.append((buffers, size))
+                self._bytes += size
+                self._changed.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        # A message larger than the limit passes once the queue is empty.
+        fits = not self._bytes or self._bytes + size <= self._bytes_max
+        return fits or self._discarding or self._error is not None
 
     def discard(self) -> None:
-        """Throw away what waits; a message half sent is completed."""
+        """Throw away what waits and what is put before `close`; one half sent is completed."""
         with self._changed:
+            self._discarding = True
+            self._bytes -= sum(size for _, size in self._waiting)
             self._waiting.clear()
-            self._bytes = 0
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -103,6 +102,7 @@ class Outbox:
                     self._waiting.clear()
                     self._changed.notify_all()
                 return
+            del buffers  # not kept until the next message comes
             with self._changed:
-                self._bytes = max(0, self._bytes - size)
+                self._bytes -= size
                 self._changed.notify_all()

@@ -108,7 +108,7 @@ class MessageReader:
                 )
             waits.append(left_s)
         if self._message_began is not None:
-            waits.append(self._message_s(now))
+            waits.append(self._message_s(now - self._message_began))
         return min(waits)
 
     def _idle_s(self, now: float) -> float:
@@ -123,9 +123,8 @@ class MessageReader:
             )
         return left_s
 
-    def _message_s(self, now: float) -> float:
+    def _message_s(self, elapsed_s: float) -> float:
         settings = self._settings
-        elapsed_s = now - (self._message_began or now)
         allowed_s = settings.message_timeout_s
         if settings.rate_min > 0:
             allowed_s = max(allowed_s, self._message_bytes / settings.rate_min)

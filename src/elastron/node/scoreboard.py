@@ -27,6 +27,11 @@ class SessionState(IntEnum):
     FINISHED = 5
     LINGER = 6
 
+    @property
+    def running(self) -> bool:
+        """It takes one of the node's places."""
+        return self < SessionState.FINISHED
+
 
 class _Counter:
     """A 64-bit number at a fixed place; one aligned store, so never half written."""

@@ -287,7 +287,6 @@ class Session:
         self._log.error(str(error) or type(error).__name__, exc_info=cause if unexpected else None)
 
     def _say_goodbye(self) -> None:
-        self._board.state = SessionState.FINISHED
         self._log.info("Connection state: [FINISHED]")
         input_ended = self._closed or self._reader.ended
         lost = not input_ended and any(
@@ -302,6 +301,8 @@ class Session:
                     self._outbox.put(error_text(self._cancel_reason))
                 for location, error in self._errors:
                     self._outbox.put(_as_text(location, error))
+                # Before the client can know it: it may come back at once, and the place is free.
+                self._board.state = SessionState.FINISHED
                 self._outbox.put(Close())
         finally:
             self._board.state = SessionState.LINGER

@@ -29,6 +29,8 @@ from elastron.node.settings import Address, NodeSettings, available_cores
 from elastron.node.transport import tune
 
 _ACCEPT_PAUSE_S = 0.1
+#: Sessions beyond twice the capacity that may wait for their clients to leave.
+_LEAVING_MAX = 16
 
 
 @dataclass(eq=False)
@@ -92,6 +94,7 @@ class Node:
         self._stack = contextlib.AsyncExitStack()
         self.metrics = NodeMetrics(
             capacity=settings.capacity,
+            running=lambda: self.running,
             traffic=self._bytes,
             idle_workers=lambda: self._pool.count(WorkerState.IDLE),
         )
@@ -284,11 +287,16 @@ class Node:
         finally:
             sock.close()
 
+    @property
+    def running(self) -> int:
+        """Sessions that take a place; one that only waits for its client to leave does not."""
+        return sum(session.board.state.running for session in self._sessions.values())
+
     def _refusal(self) -> tuple[str, str] | None:
-        running, capacity = len(self._sessions), self.settings.capacity
+        running, capacity = self.running, self.settings.capacity
         if self.draining:
             return "draining", "node is draining; try again, or use the gateway"
-        if running >= capacity:
+        if running >= capacity or len(self._sessions) >= 2 * capacity + _LEAVING_MAX:
             return "full", (
                 f"node is full ({running} of {capacity} sessions running); "
                 "try again, or use the gateway"
@@ -321,14 +329,12 @@ class Node:
 
     async def _run_session(self, session: _Session) -> None:
         self.metrics.started.inc()
-        self.metrics.activity.inc()
         outcome, detail = Outcome.ERROR, {}
         try:
             outcome, detail = await self._work(session)
         finally:
             seconds = time.monotonic() - session.started
             self.metrics.finished.inc()
-            self.metrics.activity.dec()
             self.metrics.images.inc(session.board.images)
             self.metrics.sessions.labels(outcome.value).inc()
             self.metrics.session_seconds.observe(seconds)
@@ -366,10 +372,10 @@ class Node:
         return outcome, report
 
     async def _hand_over(self, session: _Session) -> Worker:
-        cores, running = available_cores(), len(self._sessions)
+        cores, running = available_cores(), self.running
         letter = {
             "id": session.id,
-            "threads": self.settings.threads_per_session or max(1, cores // running),
+            "threads": self.settings.threads_per_session or max(1, cores // max(1, running)),
             "running": running,
         }
         while True:

@@ -64,6 +64,7 @@ def main(fd: int) -> None:
         if channel.fileno() in ready:
             letter = channel.receive()
             if letter is None:
+                channel.close()
                 return
             _fork(channel, letter.body["fork"], letter.fds[0], settings, (wake_read, wake_write))
 

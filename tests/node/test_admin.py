@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from elastron.wire.messages import Close, ConfigName, HeaderXml
+
+from .harness import HEADER, NodeProcess, check_good_scan, images, scan, wait_for
+
+
+def test_health_and_readiness(node: NodeProcess) -> None:
+    assert node.get("/healthz").text == "ok\n"
+    assert node.get("/readyz").text == "ready\n"
+
+
+def test_sessions(node: NodeProcess) -> None:
+    with node.connect() as peer:
+        peer.send(ConfigName("default.xml"), HeaderXml(HEADER), scan())
+        session = wait_for(
+            lambda: next((s for s in node.sessions() if s["acquisitions"] == 32), None),
+            what="a session with its data",
+        )
+        assert session["config"] == "default.xml"
+        assert session["state"] == "STREAM"
+        assert session["bytes_in"] > 32 * 1366
+        assert session["peer"].startswith("127.0.0.1:")
+        assert session["seconds"] > 0
+        assert node.metric("gadgetron_activity") == 1
+        assert "Jane" not in node.get("/sessions").text
+        peer.send(Close())
+        assert len(images(peer.receive())) == 1
+    wait_for(lambda: not node.sessions(), what="an empty node")
+    assert node.metric("gadgetron_activity") == 0
+
+
+def test_workers(node: NodeProcess) -> None:
+    assert node.get("/workers").json() == [f"127.0.0.1:{node.port}"]
+
+
+def test_metrics(node: NodeProcess) -> None:
+    names = (
+        "gadgetron_reconstruction_start_total",
+        "gadgetron_reconstruction_finish_total",
+        'elastron_sessions_total{outcome="ok"}',
+        "elastron_session_seconds_count",
+        "elastron_images_total",
+    )
+    before = {name: node.metric(name) for name in names}
+    bytes_in = node.metric('elastron_bytes_total{direction="in"}')
+    bytes_out = node.metric('elastron_bytes_total{direction="out"}')
+    check_good_scan(node.port)
+    wait_for(lambda: not node.sessions(), what="an empty node")
+    assert {name: node.metric(name) - before[name] for name in names} == dict.fromkeys(names, 1)
+    assert node.metric('elastron_bytes_total{direction="in"}') > bytes_in + 32 * 1366
+    assert node.metric('elastron_bytes_total{direction="out"}') > bytes_out + 32 * 32 * 4
+    assert node.metric("elastron_capacity") == 4
+    wait_for(lambda: node.metric("elastron_idle_workers") == 2, what="idle workers")
+    answer = node.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
+def test_unknown_sessions(node: NodeProcess) -> None:
+    answer = httpx.delete(f"{node.admin}/sessions/deadbeef", trust_env=False)
+    assert answer.status_code == 404
+    assert "deadbeef" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/drain"), ("DELETE", "/sessions/1"), ("POST", "/sessions/1/cancel")],
+)
+def test_web_pages_of_others_may_not_change_anything(
+    node: NodeProcess, method: str, path: str
+) -> None:
+    for site in ("cross-site", "same-site"):
+        answer = httpx.request(
+            method, node.admin + path, headers={"Sec-Fetch-Site": site}, trust_env=False
+        )
+        assert answer.status_code == 403
+    assert node.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/drain", "/sessions/1/cancel"])
+def test_looking_changes_nothing(node: NodeProcess, path: str) -> None:
+    assert node.get(path).status_code == 405
