@@ -275,6 +275,7 @@ _ABSURD = {
     "bits": (struct.pack("<HQ", 1023, _MANY), "RECON_DATA", "recon_bits"),
     "axes": (struct.pack("<HQQ", 1023, 1, _MANY), "RECON_DATA", "array_dimensions"),
     "elements": (struct.pack("<HQQ7Q", 1023, 1, 7, *[_MANY] * 7), "RECON_DATA", "composite_bytes"),
+    "hidden": (struct.pack("<HQ7Q", 1024, 7, 0, *[2**20] * 6), "IMAGE_ARRAY", "composite_bytes"),
     "array": (struct.pack("<HQ7Q", 1024, 7, *[2**20] * 7), "IMAGE_ARRAY", "composite_bytes"),
     "metas": (
         struct.pack("<HQ7QQ3QQ", 1024, 7, *[0] * 7, 3, *[0] * 3, _MANY),

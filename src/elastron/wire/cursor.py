@@ -125,7 +125,9 @@ class Cursor:
     def span(self, dtype: np.dtype, shape: tuple[int, ...], limit: str) -> Reading[Span]:
         """An array of known shape, to be viewed when the message is there."""
         span = Span(self.at, dtype, shape)
-        self.check(span.stop, limit, "number of bytes")
+        # An axis of length 0 must not hide another that no array can have.
+        largest = dtype.itemsize * math.prod(max(length, 1) for length in shape)
+        self.check(max(span.stop, largest), limit, "number of bytes")
         yield from self.take(span.stop - span.start)
         return span
 
