@@ -18,6 +18,10 @@ def up(
         str | None, typer.Option(help="HOST:PORT of the admin pages [127.0.0.1:9080].")
     ] = None,
     capacity: Annotated[int | None, typer.Option(min=1, help="Scans at once [one a core].")] = None,
+    config_folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder with configs of your own.", exists=True, file_okay=False),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON on stdout when ready.")
     ] = False,
@@ -33,5 +37,10 @@ def up(
     from elastron.cli.settings import load_settings  # noqa: PLC0415
     from elastron.node import NodeSettings  # noqa: PLC0415
 
-    flags = {"listen": listen, "admin": admin, "capacity": capacity}
+    flags = {
+        "listen": listen,
+        "admin": admin,
+        "capacity": capacity,
+        "config_folders": config_folder or None,
+    }
     serve_here(load_settings("node", NodeSettings, file=settings, flags=flags), json=json)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from elastron.cli.app import app
+
+BRAIN = Path(__file__).parents[2] / "examples/brain_R2.h5"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(tmp_path, monkeypatch):
+    """No settings of the machine, and files go nowhere but here."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("ELASTRON_"):
+            monkeypatch.delenv(name)
+    # Wide enough that no line is broken.
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture
+def run():
+    """Run a command in this process: `run("inspect", path).stdout`."""
+
+    def invoke(*args: object, code: int = 0):
+        result = CliRunner().invoke(app, [str(arg) for arg in args])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoke
+
+
+class RunningServer:
+    """`elastron up` in a process of its own."""
+
+    def __init__(self, *args: str) -> None:
+        command = [sys.executable, "-m", "elastron", "up", "--json", *args]
+        command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the server did not start"
+        self.ready = json.loads(line)
+        self.address: str = self.ready["scans"]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(20)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    server = RunningServer("--capacity", "4")
+    yield server
+    server.stop()
