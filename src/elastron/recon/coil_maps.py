@@ -13,17 +13,18 @@ wrap around the edges.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
 from array_api_compat import array_namespace, is_numpy_array
 
-#: Covariances are computed in blocks of about this size, so that they stay in cache.
-_BLOCK_BYTES = 1 << 20
+from elastron.recon import local_covariance
 
-#: Mean and covariance of a block -> its maps.
-_Solve = Callable[[Any, list[Any]], Any]
+#: Covariances on accelerators are computed in blocks of about this size.
+_BLOCK_BYTES = 64 << 20
+
+#: Sums over the windows and unit vectors, (channels, ...) -> maps.
+_Finish = Callable[[Any, Any], Any]
 
 
 def inati(
@@ -42,13 +43,11 @@ def inati(
         threads: cores to use.
     """
 
-    def solve(mean: Any, covariance: list[Any]) -> Any:
+    def finish(mean: Any, vector: Any) -> Any:
         xp = array_namespace(mean)
-        vector = _power_method(covariance, mean, power)
-        phase = xp.sum(mean * vector, axis=0)
-        return xp.conj(vector) * _unit(phase)
+        return xp.conj(vector) * _unit(xp.sum(mean * vector, axis=0))
 
-    return _by_blocks(images, window, solve, threads)
+    return _dominant(images, window, power, finish, conjugate_start=False, threads=threads)
 
 
 def inati_iterative(
@@ -126,12 +125,11 @@ def walsh(
     positive. Combined images carry the first channel's phase.
     """
 
-    def solve(mean: Any, covariance: list[Any]) -> Any:
+    def finish(mean: Any, vector: Any) -> Any:
         xp = array_namespace(mean)
-        vector = _power_method(covariance, xp.conj(mean), power)
         return xp.conj(vector) * _unit(vector[0, ...])
 
-    return _by_blocks(images, window, solve, threads)
+    return _dominant(images, window, power, finish, conjugate_start=True, threads=threads)
 
 
 def _power_method(covariance: list[Any], vector: Any, power: int) -> Any:
@@ -176,37 +174,45 @@ def _unit(x: Any) -> Any:
     return x * _inverse(xp.abs(x))
 
 
-def _by_blocks(images: Any, window: tuple[int, int], solve: _Solve, threads: int) -> Any:
-    """Call `solve(mean, covariance)` on blocks of lines; both are sums over the window."""
+def _dominant(
+    images: Any,
+    window: tuple[int, int],
+    power: int,
+    finish: _Finish,
+    *,
+    conjugate_start: bool,
+    threads: int,
+) -> Any:
+    """Maps from the power method on local covariances; see `local_covariance.power_method`."""
     xp = array_namespace(images)
     channels, depth, height, width = images.shape
     if channels == 1:
         return xp.ones_like(images)
-    flat = depth == 1
-    size = (1 if flat else window[1] | 1, window[0] | 1, window[0] | 1)
+    size = (1 if depth == 1 else window[1] | 1, window[0] | 1, window[0] | 1)
     halo = tuple(n // 2 for n in size)
     padded = _wrap(_unit_scale(images), halo)
-    planes = 1 if flat else min(depth, 8)
-    line = 8 * channels * (channels + 1) // 2 * (width + 2 * halo[2]) * (planes + 2 * halo[0])
-    lines = min(max(4, _BLOCK_BYTES // line), -(-height // threads))
+    if is_numpy_array(padded):
+        return local_covariance.power_method(
+            padded,
+            size,
+            power=power,
+            conjugate_start=conjugate_start,
+            finish=finish,
+            threads=threads,
+        )
+    planes = min(depth, 8)
+    line = 4 * channels * (channels + 1) * (width + 2 * halo[2]) * (planes + 2 * halo[0])
+    lines = max(4, _BLOCK_BYTES // line)
     out = xp.empty(images.shape, dtype=xp.complex64)
-
-    def block(corner: tuple[int, int]) -> None:
-        z, y = corner
+    for z, y in product(range(0, depth, planes), range(0, height, lines)):
         z1, y1 = min(z + planes, depth), min(y + lines, height)
         part = padded[:, z : z1 + 2 * halo[0], y : y1 + 2 * halo[1], :]
         covariance = [
             box_sum(xp.conj(part[a, ...])[None, ...] * part[a:, ...], size) for a in range(channels)
         ]
-        out[:, z:z1, y:y1, :] = solve(box_sum(part, size), covariance)
-
-    corners = list(product(range(0, depth, planes), range(0, height, lines)))
-    if threads > 1 and len(corners) > 1 and is_numpy_array(images):
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(block, corners))
-    else:
-        for corner in corners:
-            block(corner)
+        mean = box_sum(part, size)
+        start = xp.conj(mean) if conjugate_start else mean
+        out[:, z:z1, y:y1, :] = finish(mean, _power_method(covariance, start, power))
     return out
 
 
