@@ -2,6 +2,11 @@
 
 `<scan>__<config>.h5` holds what the original made of a scan; `_float` is the same chain without
 its conversion to 16 bit. Magnitudes are compared on their absolute scale.
+
+Ours differ by intent for partial Fourier scans without parallel imaging: the original sizes its
+buffer by the number of lines the header announces, but places lines by their distance from the
+centre, so that the lines beyond that size are dropped. Here none is, and our images are shown to be
+closer to the fully sampled scan's.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import pytest
 
 from elastron.mrd.dataset import Dataset
 from elastron.mrd.image import Image
+from elastron.mrd.meta import Meta
 from elastron.pipeline import Config, load_config, reconstruct
 from elastron.pipeline.config import GadgetNode
 
@@ -29,7 +35,12 @@ SCANS = {
 
 #: Largest relative L2 difference of magnitudes.
 TOLERANCES = {"default": 1e-4, "Generic_Cartesian_FFT": 1e-4}
-TOLERANCE_GRAPPA = 2e-2
+TOLERANCE_GRAPPA = 1e-3
+
+#: Ours differ by intent: scan -> the scan whose images are the truth.
+TRUTHS = {"brain_pf6_8": "brain_full"}
+#: Of the time at which the centre of the original's own k-space was acquired.
+CENTER_FIELDS = {"acquisition_time_stamp", "acquisition_time_range"}
 
 EXACT_FIELDS = (
     "matrix_size", "channels", "data_type", "measurement_uid",
@@ -91,6 +102,18 @@ def pairs(path: Path) -> list[tuple[int, Image, Image]]:
     ]
 
 
+def relative_difference(mine: Image, reference: Image) -> float:
+    """Of magnitudes, L2."""
+    expected = np.abs(reference.data).astype(float)
+    difference = np.linalg.norm(np.abs(mine.data).astype(float) - expected)
+    return float(difference / np.linalg.norm(expected))
+
+
+def skipped(path: Path) -> set[str]:
+    """Header fields and attributes that differ by intent."""
+    return CENTER_FIELDS if case(path)[0] in TRUTHS else set()
+
+
 each_reference = pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
 
 
@@ -105,7 +128,7 @@ def test_same_number_of_images_in_each_series(path: Path) -> None:
 def test_same_headers(path: Path) -> None:
     for series, mine, reference in pairs(path):
         where = f"series {series}, image {int(reference.header['image_index'])}"
-        for name in EXACT_FIELDS:
+        for name in (name for name in EXACT_FIELDS if name not in skipped(path)):
             np.testing.assert_array_equal(
                 mine.header[name], reference.header[name], f"{name}, {where}"
             )
@@ -116,16 +139,49 @@ def test_same_headers(path: Path) -> None:
             )  # fmt: skip
 
 
+def close(mine: str, reference: str) -> bool:
+    """The same text, or the same number as far as the original prints it."""
+    try:
+        return bool(np.isclose(float(mine), float(reference), rtol=1e-4, atol=1e-6))
+    except ValueError:
+        return mine == reference
+
+
+@each_reference
+def test_same_attributes(path: Path) -> None:
+    for _, mine, reference in pairs(path):
+        if not reference.meta:
+            assert not mine.meta
+            continue
+        written = Meta.from_xml(mine.meta.to_xml())
+        assert set(written) == set(reference.meta)
+        for name in set(written) - skipped(path) - {"gadgetron_sha1"}:
+            values = [list(map(str, meta[name])) for meta in (written, reference.meta)]
+            assert len(values[0]) == len(values[1]), name
+            assert all(map(close, *values)), (name, *values)
+
+
 @each_reference
 def test_same_magnitudes_on_the_absolute_scale(path: Path) -> None:
-    tolerance = TOLERANCES.get(case(path)[1], TOLERANCE_GRAPPA)
+    scan, config, _ = case(path)
+    if scan in TRUTHS:
+        pytest.skip("differs by intent, see below")
+    tolerance = TOLERANCES.get(config, TOLERANCE_GRAPPA)
     for series, mine, reference in pairs(path):
         assert mine.data.shape == reference.data.shape
         assert mine.data.dtype == reference.data.dtype
-        expected = np.abs(reference.data).astype(float)
-        difference = float(np.linalg.norm(np.abs(mine.data).astype(float) - expected))
         # Rounding to whole numbers: half a step in each pixel.
-        rounding = 0.5 * expected.size**0.5 if reference.data.dtype.kind == "u" else 0.0
-        allowed = tolerance * float(np.linalg.norm(expected)) + rounding
-        relative = difference / float(np.linalg.norm(expected))
-        assert difference <= allowed, f"series {series}: relative difference {relative:.3g}"
+        is_rounded = reference.data.dtype.kind == "u"
+        rounding = 0.5 / np.sqrt(np.mean(np.square(reference.data, dtype=float))) * is_rounded
+        difference = relative_difference(mine, reference)
+        assert difference <= tolerance + rounding, f"series {series}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in REFERENCES if case(path)[0] in TRUTHS], ids=lambda path: path.stem
+)
+def test_where_ours_differ_they_are_closer_to_the_truth(path: Path) -> None:
+    scan, config, _ = case(path)
+    (truth,) = theirs(path.with_name(f"{TRUTHS[scan]}__{config}_float.h5"))[1]
+    ((_, mine, reference),) = pairs(path)
+    assert relative_difference(mine, truth) < 0.75 * relative_difference(reference, truth)
