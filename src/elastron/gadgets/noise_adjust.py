@@ -110,6 +110,8 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
         """Store what was measured."""
         if self._sum is None or self._samples < 2:
             return
+        if self.context.storage is None and self._imaging_seen:
+            return  # nobody asked for it to be kept
         measured = NoiseCovariance(
             self._sum / (self._samples - 1),
             tuple(self._labels),
