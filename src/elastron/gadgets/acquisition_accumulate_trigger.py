@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
-from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
+from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, joined_headers
 from elastron.mrd.buffers import STATISTICS_COUNTERS, Bucket, BucketStatistics
 from elastron.mrd.waveform import Waveform
 
@@ -169,7 +169,7 @@ def statistics(batches: list[AcquisitionBatch]) -> list[BucketStatistics]:
     """Distinct counter values in each encoding space up to the highest seen."""
     if not batches:
         return []
-    headers = np.concatenate([batch.headers for batch in batches])
+    headers = joined_headers(batches)
     spaces = headers["encoding_space_ref"]
     found = [BucketStatistics() for _ in range(int(spaces.max()) + 1)]
     for space in np.unique(spaces).tolist():

@@ -9,7 +9,13 @@ import numpy as np
 
 from elastron.errors import DataError
 from elastron.gadgets.encoded_space import EncodedSpace
-from elastron.mrd.acquisition import AcquisitionBatch, ReadoutDomain
+from elastron.mrd.acquisition import (
+    ACQUISITION_HEADER,
+    AcquisitionBatch,
+    ReadoutDomain,
+    joined_headers,
+    raw_headers,
+)
 from elastron.mrd.buffers import DataBuffered
 from elastron.recon.fft import fft
 
@@ -61,8 +67,8 @@ class Pile:
         self._threads = threads
         self._spaces: dict[int, EncodedSpace] = {}
         self._rows: dict[Key, dict[int, np.ndarray]] = {}
-        self._headers = np.concatenate([batch.headers for batch in batches]) if batches else None
-        if self._headers is not None:
+        self._headers = joined_headers(batches)
+        if len(self._headers):
             for key, number, rows in _keys(self._headers, cleared):
                 self._rows.setdefault(key, {})[number] = rows
 
@@ -81,12 +87,13 @@ class Pile:
             DataError: counters or samples that contradict the MRD header.
         """
         rows = self._rows.get(key, {}).pop(number, None)
-        if rows is None or self._headers is None:
+        if rows is None:
             return None
         if number not in self._spaces:
             here = self._headers[self._headers["encoding_space_ref"] == number]
             self._spaces[number] = self._make_space(here, number)
-        space, headers = self._spaces[number], self._headers[rows]
+        space = self._spaces[number]
+        headers = raw_headers(self._headers)[rows].view(ACQUISITION_HEADER)
         positions = space.place(headers, self._log)
         buffer = self._make_buffer(headers, space)
         cuts = _cuts(headers, buffer, space)
@@ -100,7 +107,7 @@ class Pile:
             mine = positions.rows[low:high]
             place = tuple(axis[low:high] for axis in positions.index)
             if len(mine):
-                buffer.headers[place] = headers[mine]
+                raw_headers(buffer.headers)[place] = raw_headers(headers)[mine]
                 self._copy(batch, rows[mine] - self._starts[i], place, cuts[mine], buffer)
             self._missing[i] -= bounds[i + 1] - bounds[i]
             if not self._missing[i]:

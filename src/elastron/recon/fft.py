@@ -28,7 +28,7 @@ _SIGN_BITS = np.uint64(0x8000000080000000)
 #: Largest table of sign bits kept (elements); 1 MiB, so that it stays in a core's cache.
 _TABLE_MAX = 1 << 17
 #: Short rows are treated together so that numpy's inner loop has at least this many elements.
-_LOOP_LENGTH = 4096
+_LOOP_LENGTH = 8192
 #: Work is done in blocks of this size a core, so that all passes but the first hit its cache.
 _BLOCK_BYTES = 1 << 20
 
