@@ -25,10 +25,10 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     if postgresql_programs() is None:
         pytest.skip("PostgreSQL is not installed: run .ci/storage-parts.sh")
-    with running_postgresql(tmp_path_factory.mktemp("postgresql") / "cluster") as options:
+    with running_postgresql() as options:
         yield options
 
 

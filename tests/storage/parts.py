@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -167,33 +168,31 @@ def postgresql_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def running_postgresql(folder: Path) -> Iterator[str]:
+def running_postgresql() -> Iterator[str]:
     """A cluster of its own; yields keyword/value options without a database."""
     programs = postgresql_programs()
     assert programs is not None
     port = free_port()
-    folder.mkdir()
+    # Not pytest's folder: it is closed to other users, and PostgreSQL refuses to run as root.
+    folder = tempfile.mkdtemp(prefix="elastron-postgresql-")
     prefix: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+    if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
-        for parent in folder.parents:
-            if parent.stat().st_mode & 0o001 == 0:
-                parent.chmod(parent.stat().st_mode | 0o011)
         prefix = ["runuser", "-u", "postgres", "--"]
-    data = str(folder / "data")
 
-    def run(*command: str) -> None:
-        subprocess.run([*prefix, *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
+    def run(program: str, *arguments: str) -> None:
+        command = [*prefix, str(programs / program), "-D", f"{folder}/data", *arguments]
+        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
 
-    run(str(programs / "initdb"), "-D", data, "-U", "mrd", "--auth=trust", "-E", "UTF8")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
-    control = str(programs / "pg_ctl")
-    run(control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    run("initdb", "-U", "mrd", "--auth=trust", "-E", "UTF8", "--no-sync")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
     try:
         yield f"host=127.0.0.1 port={port} user=mrd sslmode=disable"
     finally:
-        run(control, "-D", data, "-m", "immediate", "stop")
+        run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_database(options: str, name: str) -> str:
@@ -244,7 +243,7 @@ def running_azurite(folder: Path) -> Iterator[str]:
                 f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
             )
         finally:
-            process.terminate()
+            process.kill()
 
 
 # S3
@@ -263,7 +262,7 @@ def running_s3(folder: Path) -> Iterator[str]:
             httpx.put(f"{endpoint}/blobs", trust_env=False).raise_for_status()
             yield f"s3://blobs/some/prefix?region=us-east-1&endpoint={endpoint}"
         finally:
-            moto.terminate()
+            moto.kill()
 
 
 def answers(url: str) -> bool:

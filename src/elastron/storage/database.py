@@ -220,15 +220,21 @@ class SqliteDatabase:
 
 
 def _in_savepoint(connection: Connection, work: Work[Any]) -> tuple[Any, Exception | None]:
+    savepoint = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return work(connection), None
+        result = work(connection)
     except StorageError as error:
+        savepoint.rollback()
         return None, error
     except SQLAlchemyError as error:
-        if isinstance(translated(error), StorageError):
-            raise  # the database itself is in trouble: the whole batch fails
+        ours = translated(error)
+        if isinstance(ours, StorageError):
+            # The database itself is in trouble, and may have rolled back everything.
+            raise ours from error
+        savepoint.rollback()
         return None, error
+    savepoint.commit()
+    return result, None
 
 
 def _begin_with(engine: Engine, statement: str) -> None:

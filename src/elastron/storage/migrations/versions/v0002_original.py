@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0002"
 down_revision = None
 
-UUID = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+UUID = sa.String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
 def upgrade() -> None:
