@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 
 import pytest
 
@@ -6,9 +7,9 @@ from elastron.wire import Limits
 
 
 def test_every_limit_has_its_reason() -> None:
-    documented = (Limits.__doc__ or "").partition("Attributes:")[2]
+    documented = inspect.getdoc(Limits).partition("Attributes:")[2]
     for field in dataclasses.fields(Limits):
-        assert f"\n        {field.name}: " in documented, field.name
+        assert f"\n    {field.name}: " in documented, field.name
         assert field.default > 0
 
 

@@ -122,12 +122,19 @@ class Cursor:
         start = yield from self.take(dtype.itemsize)
         return self.memory[start : self.at].view(dtype).reshape(()).copy()
 
-    def span(self, dtype: np.dtype, shape: tuple[int, ...], limit: str) -> Reading[Span]:
-        """An array of known shape, to be viewed when the message is there."""
+    def span(self, dtype: np.dtype, shape: tuple[int, ...], limit: str = "") -> Reading[Span]:
+        """An array of known shape, to be viewed when the message is there.
+
+        Args:
+            dtype: of its elements.
+            shape: slowest axis first.
+            limit: on the message's bytes up to its end; none if the caller has checked.
+        """
         span = Span(self.at, dtype, shape)
-        # An axis of length 0 must not hide another that no array can have.
-        largest = dtype.itemsize * math.prod(max(length, 1) for length in shape)
-        self.check(max(span.stop, largest), limit, "number of bytes")
+        if limit:
+            # An axis of length 0 must not hide another that no array can have.
+            largest = dtype.itemsize * math.prod(max(length, 1) for length in shape)
+            self.check(max(span.stop, largest), limit, "number of bytes")
         yield from self.take(span.stop - span.start)
         return span
 

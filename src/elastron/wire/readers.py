@@ -73,7 +73,7 @@ def _read_waveform(cursor: Cursor) -> Reading[Waveform]:
     header = yield from cursor.scalar(WAVEFORM_HEADER)
     shape = (int(header["channels"]), int(header["number_of_samples"]))
     cursor.check(4 * shape[0] * shape[1], "waveform_bytes", "number of sample bytes")
-    span = yield from cursor.span(np.dtype("<u4"), shape, "composite_bytes")
+    span = yield from cursor.span(np.dtype("<u4"), shape)
     # Copied: a few kB that are kept for long must not hold a whole receive buffer.
     return Waveform(header, cursor.view(span).copy())
 
@@ -91,7 +91,7 @@ def _read_image(cursor: Cursor) -> Reading[Image]:
     pixel_bytes = dtype.itemsize * shape[0] * z * y * x
     cursor.check(pixel_bytes, "image_bytes", f"number of pixel bytes of shape {shape}")
     xml = yield from cursor.bytes64("meta_bytes", "the attributes")
-    span = yield from cursor.span(dtype, shape, "composite_bytes")
+    span = yield from cursor.span(dtype, shape)
     return Image(header, cursor.view(span), _parse_meta(cursor, xml))
 
 
@@ -102,7 +102,7 @@ def read_compressed_acquisition(cursor: Cursor) -> Reading[AcquisitionBatch]:
     dimensions = int(header["trajectory_dimensions"])
     body_bytes = acquisition_body_bytes(channels, samples, dimensions)
     cursor.check(body_bytes, "acquisition_bytes", "number of bytes, uncompressed,")
-    trajectory = yield from cursor.span(np.dtype("<f4"), (samples, dimensions), "composite_bytes")
+    trajectory = yield from cursor.span(np.dtype("<f4"), (samples, dimensions))
     count = yield from cursor.uint32()
     cursor.check(count, "acquisition_bytes", "number of compressed bytes")
     start = yield from cursor.take(count)
