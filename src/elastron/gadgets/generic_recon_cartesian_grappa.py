@@ -17,6 +17,7 @@ from elastron.gadgets.generic_recon_base import (
     EncodingInfo,
     GenericReconGadget,
     GenericReconProperties,
+    sampled_lines,
     slices_of,
     snr_scaling,
 )
@@ -25,14 +26,14 @@ from elastron.mrd.buffers import DataBuffered, ImageArray, ReconBit, ReconData
 from elastron.recon import coil_maps
 from elastron.recon.calibration import coil_map_images
 from elastron.recon.eigen_channels import count_kept
-from elastron.recon.fft import ifft
+from elastron.recon.fft import fft
 from elastron.recon.grappa import (
     GrappaSettings,
     calibrate,
     g_factor,
-    unmix,
     unmixing_coefficients,
 )
+from elastron.recon.undersampled import unmixed_image
 
 
 class CartesianGrappaProperties(GenericReconProperties):
@@ -209,6 +210,8 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
         info: EncodingInfo,
     ) -> np.ndarray:
         p = self.properties
+        if reference.readout_domain is ReadoutDomain.IMAGE:
+            lines = fft(lines, -1, threads=self.context.threads)
         images = coil_map_images(
             lines,
             reference.sampling.limits,
@@ -236,15 +239,18 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
         if acceleration > 1:
             # The coefficients preserve the signal, x R; this preserves the noise instead.
             scale = ratio / (info.acceleration[0] * info.acceleration[1])
-        axes = [1, 2] if data.shape[4] > 1 else [2]
-        if buffered.readout_domain is ReadoutDomain.KSPACE:
-            axes.append(3)
+        readout = buffered.readout_domain is ReadoutDomain.KSPACE
+        sampled = sampled_lines(buffered)
         last = max(calibration.unmixing)
         out = np.empty((*data.shape[:3], 1, *data.shape[4:]), np.complex64)
         for loc, s, n in np.ndindex(*data.shape[:3]):
-            unmixing = calibration.unmixing[loc, min(s, last[1]), min(n, last[2])]
-            aliased = ifft(data[loc, s, n], axes, threads=self.context.threads)
-            out[loc, s, n, 0] = unmix(aliased, unmixing)
+            out[loc, s, n, 0] = unmixed_image(
+                data[loc, s, n],
+                sampled[loc, s, n],
+                calibration.unmixing[loc, min(s, last[1]), min(n, last[2])],
+                readout=readout,
+                threads=self.context.threads,
+            )
         if scale != 1.0:
             out *= np.float32(scale)
         return out

@@ -49,7 +49,9 @@ class GenericReconCartesianReferencePrepGadget(Gadget[ReferencePrepProperties]):
     Data that calibrates itself (interleaved, or not accelerated) becomes its own reference. Other
     accelerated data without calibration lines passes without a reference: the reconstruction
     then keeps its last calibration. (The original would calibrate from undersampled data.)
-    References go out in k-space, whatever the readout domain of the data.
+    References go out in k-space, whatever the readout domain of the data; but the data of a scan
+    without acceleration is its own reference as it stands, and shares its memory, if there is
+    nothing to average or to crop.
     """
 
     properties_type: ClassVar[type[Properties]] = ReferencePrepProperties
@@ -91,12 +93,20 @@ class GenericReconCartesianReferencePrepGadget(Gadget[ReferencePrepProperties]):
 
         counted = sampled[lines] if mode is CalibrationMode.INTERLEAVED else None
         data = self._selected(data, counted)
-        if buffered.readout_domain is ReadoutDomain.IMAGE:
-            data = fft(data, -1, threads=self.context.threads)
         readout = data.shape[-1]
         limits = buffered.sampling.limits
         first0, last0 = limits[0].minimum, min(limits[0].maximum, readout - 1)
-        data = np.ascontiguousarray(data[..., first0 : last0 + 1])
+        domain = ReadoutDomain.KSPACE
+        if (
+            mode is CalibrationMode.NO_ACCELERATION
+            and data.shape == buffered.data.shape
+            and (first0, last0) == (0, readout - 1)
+        ):
+            data, domain = buffered.data, buffered.readout_domain
+        else:
+            if buffered.readout_domain is ReadoutDomain.IMAGE:
+                data = fft(data, -1, threads=self.context.threads)
+            data = np.ascontiguousarray(data[..., first0 : last0 + 1])
 
         span1, span2 = last1 - first1, last2 - first2
         if mode in {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION}:
@@ -112,7 +122,7 @@ class GenericReconCartesianReferencePrepGadget(Gadget[ReferencePrepProperties]):
                 SamplingLimit(0, center2, span2),
             ),
         )
-        return DataBuffered(data, headers, sampling)
+        return DataBuffered(data, headers, sampling, readout_domain=domain)
 
     def _selected(self, data: np.ndarray, counted: np.ndarray | None) -> np.ndarray:
         """Pick or average N and S."""

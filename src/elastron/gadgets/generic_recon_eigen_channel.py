@@ -73,13 +73,12 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
                 bits.append(bit)
                 continue
             vectors = self._coefficients(encoding, bit)
-            reference = bit.reference
-            bits.append(
-                ReconBit(
-                    _transformed(bit.data, vectors),
-                    None if reference is None else _transformed(reference, vectors),
-                )
-            )
+            data, reference = _transformed(bit.data, vectors), bit.reference
+            if reference is not None and reference.data is bit.data.data:
+                reference = replace(reference, data=data.data)
+            elif reference is not None:
+                reference = _transformed(reference, vectors)
+            bits.append(ReconBit(data, reference))
         yield ReconData(bits)
 
     def _coefficients(self, encoding: int, bit: ReconBit) -> np.ndarray:
