@@ -6,12 +6,12 @@ import enum
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from elastron.errors import ConfigError
 from elastron.gadgets.base import Gadget, Properties
 from elastron.pipeline.config import GadgetNode
-from elastron.pipeline.properties import property_names, read_properties
+from elastron.pipeline.properties import describe_properties, read_properties
 
 
 class Algorithm(enum.Enum):
@@ -29,6 +29,13 @@ class AllKinds(Properties):
     words: tuple[str, ...] | None = None
     limited: Annotated[int, Field(ge=0, le=9)] = 0
     n_dimension: str = Field("", alias="N_dimension")
+
+    @field_validator("n_dimension")
+    @classmethod
+    def _not_x(cls, value: str) -> str:
+        if value == "x":
+            raise ValueError("anything but x.")
+        return value
 
 
 class AllKindsGadget(Gadget[AllKinds]):
@@ -68,8 +75,9 @@ def test_values(name: str, text: str, value: object) -> None:
 
 def test_an_alias_is_the_name() -> None:
     assert read(N_dimension="slice")[0].n_dimension == "slice"
-    assert "N_dimension" in property_names(AllKindsGadget)
-    assert "n_dimension" not in property_names(AllKindsGadget)
+    names = [each.name for each in describe_properties(AllKindsGadget)]
+    assert "N_dimension" in names
+    assert "n_dimension" not in names
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,8 @@ def test_an_alias_is_the_name() -> None:
         ("width", "wide", "a number"),
         ("dimension", "slices", "'', 'slice', 'repetition'"),
         ("algorithm", "walsh", "'Inati', 'Walsh'"),
-        ("limited", "10", "a whole number, (input should be less than or equal to 9)"),
+        ("limited", "10", "a whole number, at least 0, at most 9."),
+        ("N_dimension", "x", "anything but x."),
         ("numbers", "1 x", "input should be a valid integer"),
     ],
 )
@@ -111,6 +120,23 @@ def test_an_unknown_property_is_a_warning_that_names_everything() -> None:
 
 def test_debugging_switches_of_the_original_are_taken() -> None:
     assert read(debug_folder="x", verbose="true", perform_timing="true")[1] == []
+
+
+def test_properties_in_words() -> None:
+    described = {
+        each.name: (each.default, each.allowed) for each in describe_properties(AllKindsGadget)
+    }
+    assert described == {
+        "flag": ("false", "true, false, 1, 0"),
+        "count": ("1", "a whole number"),
+        "width": ("0.5", "a number"),
+        "dimension": ("", "'', 'slice', 'repetition'"),
+        "algorithm": ("Inati", "'Inati', 'Walsh'"),
+        "numbers": ("", "text"),
+        "words": ("", "text"),
+        "limited": ("0", "a whole number, at least 0, at most 9"),
+        "N_dimension": ("", "text"),
+    }
 
 
 class Needy(Properties):

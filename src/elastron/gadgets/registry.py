@@ -60,7 +60,6 @@ _MODULES = {
     "ImageFanout": "fanout",
     "ImageFinishGadget": "image_finish",
     "ImageIndexGadget": "image_index",
-    "ImageResizingGadget": "image_resize",
     "ImageSortGadget": "image_sort",
     "ImageWriterGadgetCPLX": "image_writer",
     "ImageWriterGadgetFLOAT": "image_writer",

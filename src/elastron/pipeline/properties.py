@@ -11,10 +11,12 @@ import difflib
 import enum
 import types
 import typing
+from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from elastron.errors import ConfigError
 from elastron.gadgets.base import Gadget, Properties
@@ -34,6 +36,7 @@ IGNORED_PROPERTIES = frozenset(
 )
 
 _SEQUENCES = (list, tuple, set, frozenset)
+_WORDS = {bool: "true, false, 1, 0", int: "a whole number", float: "a number"}
 _SHOWN_VALUE = 80
 
 
@@ -69,9 +72,22 @@ def read_properties(
         raise ConfigError(_wrong(error, node, fields, where)) from error
 
 
-def property_names(gadget: type[Gadget]) -> tuple[str, ...]:
-    """Names a config may use for the gadget's properties."""
-    return tuple(_fields(gadget.properties_type))
+@dataclass(frozen=True, slots=True)
+class PropertyDescription:
+    """A property in words: its name, its default as text, the values it may have."""
+
+    name: str
+    default: str
+    allowed: str
+
+
+def describe_properties(gadget: type[Gadget]) -> tuple[PropertyDescription, ...]:
+    """The gadget's properties, without those every gadget takes and ignores."""
+    return tuple(
+        PropertyDescription(name, _default(info), _allowed(info) or "text")
+        for name, info in _fields(gadget.properties_type).items()
+        if name not in IGNORED_PROPERTIES
+    )
 
 
 def _fields(model: type[Properties]) -> dict[str, FieldInfo]:
@@ -128,32 +144,47 @@ def _wrong(
         return f"Property {name!r} of {where} is missing; it has no default."
     if name not in node.properties:
         return f"The properties of {where} do not fit together: {details['msg']}."
+    allowed = _allowed(fields[name])
+    if not allowed or details["type"] == "value_error":  # a validator's own words
+        allowed = ", ".join(filter(None, (allowed, _sentence(details["msg"]))))
     return (
         f"Property {name!r} of {where} is {node.properties[name][:_SHOWN_VALUE]!r}. "
-        f"Allowed: {_allowed(fields[name], details['msg'])}."
+        f"Allowed: {allowed}."
     )
 
 
-def _allowed(info: FieldInfo, message: str) -> str:
-    """Values a field may have, in words; pydantic's message if the words do not say it all."""
-    options = _options(info)
+def _allowed(info: FieldInfo) -> str:
+    """Values a field may have, in words; empty if they cannot be told from its type."""
+    options = [option for option in _options(info) if option is not type(None)]
     words: list[str] = []
     for option in options:
         if get_origin(option) is Literal:
             words += [repr(value) for value in get_args(option)]
         elif isinstance(option, type) and issubclass(option, enum.Enum):
             words += [repr(member.value) for member in option]
-        elif option is bool:
-            words += ["true", "false", "1", "0"]
-        elif option is int:
-            words.append("a whole number")
-        elif option is float:
-            words.append("a number")
-        elif option is not type(None):
-            return _sentence(message)
-    if info.metadata:  # a constraint: the message says which
-        words.append(f"({_sentence(message)})")
+        elif option in _WORDS:
+            words.append(_WORDS[option])
+        else:
+            return ""
+    for sign, bound in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
+        words += [
+            f"{bound} {limit:g}"
+            for each in info.metadata
+            if (limit := getattr(each, sign, None)) is not None
+        ]
     return ", ".join(words)
+
+
+def _default(info: FieldInfo) -> str:
+    """A field's default as a config would give it; empty for none."""
+    default = info.get_default(call_default_factory=True)
+    if default in (None, PydanticUndefined):
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, _SEQUENCES):
+        return " ".join(map(str, default))
+    return str(default.value if isinstance(default, enum.Enum) else default)
 
 
 def _sentence(message: str) -> str:
