@@ -63,6 +63,17 @@ def test_data_without_acceleration_is_its_own_reference():
     assert after.reference.sampling.limits[1] == SamplingLimit(0, 32, 63)
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_whole_data_is_shared_as_it_stands(hybrid):
+    before, after = prepared(settings(), hybrid=hybrid, n="contrast")
+    assert after.reference.data is before.data.data
+    assert after.reference.readout_domain is before.data.readout_domain
+    # An average is not: two repetitions along N.
+    before, after = prepared(settings(repetitions=2), hybrid=hybrid)
+    assert after.reference.data.shape[2] == 1
+    assert after.reference.readout_domain is ReadoutDomain.KSPACE
+
+
 def test_interleaved_data_is_averaged_line_by_line():
     scan = settings(
         acceleration=(3, 1), calibration=Calibration.INTERLEAVED, calibration_lines=0,

@@ -67,6 +67,13 @@ def test_the_hybrid_domain_makes_no_difference():
     np.testing.assert_allclose(energies(plain.data.data), energies(hybrid.data.data), rtol=1e-3)
 
 
+def test_data_that_is_its_own_reference_is_transformed_once():
+    ((before, after),) = compressed(settings(), hybrid=True)
+    assert before.reference.data is before.data.data
+    assert after.reference.data is after.data.data
+    assert after.reference.sampling == before.reference.sampling
+
+
 def test_coefficients_are_kept_unless_updates_are_wished():
     scan = settings(acceleration=(2, 1), repetitions=2, noise_level=0.5)
 
