@@ -14,6 +14,9 @@ _SESSION_BUCKETS_S = (
     *(60, 120, 300, 600, 1800, 3600, 7200, 14400),
 )
 
+#: Bytes; 16 MiB to 16 GiB, in steps of four.
+_MEMORY_BUCKETS = tuple(float(4**step << 20) for step in range(2, 8))
+
 
 class _Bytes(Collector):
     """Bytes of ended and of running sessions; asked for when somebody scrapes."""
@@ -79,6 +82,12 @@ class NodeMetrics:
             "elastron_session_seconds",
             "Seconds from the first byte to the end of a session.",
             buckets=_SESSION_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.session_memory = Histogram(
+            "elastron_session_memory_bytes",
+            "Peak memory of a session above that of an idle worker.",
+            buckets=_MEMORY_BUCKETS,
             registry=self.registry,
         )
         self.images = Counter("elastron_images", "Images sent.", registry=self.registry)

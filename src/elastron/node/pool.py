@@ -19,10 +19,17 @@ from typing import Any
 import structlog
 
 from elastron.errors import CapacityError, ElastronError
-from elastron.node.blas import ZYGOTE_ENVIRONMENT
 from elastron.node.control import Channel
 from elastron.node.settings import NodeSettings
 
+#: One thread each for OpenBLAS, MKL and OpenMP. The zygote must not have threads; and the chains'
+#: many small products are up to five times slower when each is shared out among threads that spin
+#: while they wait. Gadgets use threads where it pays: in FFTs and over batches.
+_ZYGOTE_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
 _STATUS_WAIT_S = 1.0
 _TAKE_TIMEOUT_S = 30.0
 _REFORK_PAUSE_S = 1.0
@@ -178,7 +185,7 @@ class WorkerPool:
             [sys.executable, "-m", "elastron.node.zygote", str(fd)],
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **ZYGOTE_ENVIRONMENT},
+            env={**os.environ, **_ZYGOTE_ENVIRONMENT},
             start_new_session=True,
         )
         theirs.close()

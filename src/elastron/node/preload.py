@@ -14,7 +14,6 @@ from elastron.gadgets.base import Context
 from elastron.gadgets.registry import find_gadget, gadget_names
 from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch
 from elastron.mrd.header import parse_header
-from elastron.node.blas import find_blas
 from elastron.node.queries import QUERIES, answer
 from elastron.node.settings import NodeSettings
 from elastron.pipeline import build, config_names, load_config
@@ -36,7 +35,6 @@ def preload(settings: NodeSettings) -> None:
         importlib.import_module(module)
     if settings.storage_url is not None:
         importlib.import_module("elastron.blobs.client")
-    find_blas()
     for name in gadget_names():
         try:
             find_gadget(name)

@@ -29,7 +29,6 @@ from elastron.gadgets.base import Context, Item
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.header import parse_header
 from elastron.mrd.image import Image
-from elastron.node.blas import set_blas_threads
 from elastron.node.farewell import LOCATION, error_text
 from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
@@ -63,7 +62,7 @@ class Session:
         sock: the client's; taken over.
         settings: the node's.
         board: figures for the supervisor.
-        threads: for FFTs and linear algebra.
+        threads: for FFTs and gadgets.
         status: answer to `elastron::status`.
         log: bound with the session's id.
     """
@@ -191,7 +190,6 @@ class Session:
         if not chain.steps:  # liveness checks: nothing to do at the same time
             self._work(chain, items)
             return
-        set_blas_threads(self._threads)
         self._outbox.start()
         self._queue = queue = ItemQueue(self._settings.input_queue_bytes_max)
         if self._cancel_reason is not None:

@@ -119,8 +119,8 @@ class NodeSettings(BaseModel):
     threads_per_session: int | None = Field(
         None,
         ge=1,
-        description="For FFTs and linear algebra. None: the cores divided by the sessions running "
-        "when one starts, so that a lone scan gets them all and four share them.",
+        description="Threads for FFTs and over batches. None: the cores divided by the sessions "
+        "running when one starts, so that a lone scan gets them all and four share them.",
     )
     handshake_timeout_s: float = Field(
         60,

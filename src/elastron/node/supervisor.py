@@ -338,6 +338,8 @@ class Node:
             self.metrics.images.inc(session.board.images)
             self.metrics.sessions.labels(outcome.value).inc()
             self.metrics.session_seconds.observe(seconds)
+            if detail.get("memory_bytes") is not None:
+                self.metrics.session_memory.observe(detail["memory_bytes"])
             level = session.log.info if outcome is Outcome.OK else session.log.warning
             summary = session.describe() | {"seconds": round(seconds, 3), "outcome": outcome.value}
             for name in ("id", "state", "pid"):

@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 
 from elastron.node.control import Channel
+from elastron.node.memory import PeakMemory
 from elastron.node.preload import warmup_header
 from elastron.node.scoreboard import Scoreboard
 from elastron.node.session import Session
@@ -29,6 +30,7 @@ def main(channel: Channel, settings: NodeSettings) -> None:
     """Serve one session of the supervisor at the other end of `channel`."""
     _be_different()
     rehearse(settings)
+    memory = PeakMemory()
     channel.send({"ready": os.getpid()})
     letter = channel.receive()
     if letter is None:
@@ -50,6 +52,7 @@ def main(channel: Channel, settings: NodeSettings) -> None:
     ).start()
     report = session.run()
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    report["memory_bytes"] = memory.growth()
     report["cpu_seconds"] = round(usage.ru_utime + usage.ru_stime, 3)
     with contextlib.suppress(OSError):
         channel.send({"finished": report})
