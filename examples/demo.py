@@ -23,7 +23,8 @@ from rich.text import Text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BRAIN = Path("examples/brain_R2.h5")
-OUTPUT = Path("demo-output")
+#: Where everything goes; another folder may be given on the command line.
+OUTPUT = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-output")
 IMAGES, MONTAGE, PICTURES = OUTPUT / "images.h5", OUTPUT / "montage.png", OUTPUT / "pictures"
 PHANTOM, LOG = OUTPUT / "phantom.h5", OUTPUT / "server.log"
 
@@ -155,7 +156,7 @@ def is_free(port: int) -> bool:
 
 def clear_output() -> None:
     """Remove what an earlier run left, and nothing else."""
-    OUTPUT.mkdir(exist_ok=True)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
     for path in (IMAGES, MONTAGE, PHANTOM, LOG, *PICTURES.glob("*/*.png")):
         path.unlink(missing_ok=True)
 

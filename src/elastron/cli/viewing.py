@@ -49,7 +49,8 @@ def show(view: View, *, json: bool) -> None:
         summaries.append(summary)
         if not json:
             show_images(summary)
-        everything.update({f"{group}/{name}": images for name, images in series.items()})
+        prefix = f"{group}/" if len(groups) > 1 else ""
+        everything.update({prefix + name: images for name, images in series.items()})
     if json:
         print_json(summaries)
     in_terminal = stdout().is_terminal and not json if view.preview is None else view.preview

@@ -101,6 +101,12 @@ def test_pixels_that_are_no_squares_are_shown_in_proportion():
     assert np.ptp(rows) + 1 == 32
 
 
+def test_a_montage_tells_groups_apart():
+    """The group's name is on the sheet: two sheets that differ in it alone differ."""
+    sheets = [np.asarray(montage({name: bright(1)})) for name in ("image_1", "brain/image_1")]
+    assert sheets[0].shape != sheets[1].shape or (sheets[0] != sheets[1]).any()
+
+
 def test_impossible_montages_are_refused():
     with pytest.raises(DataError, match="no image"):
         montage({})

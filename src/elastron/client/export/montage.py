@@ -69,14 +69,15 @@ def montage(
     """Draw the contact sheet.
 
     Args:
-        series: name (as `image_1`) -> its images.
+        series: name -> its images. What stands before a slash in the name, as in `brain/image_1`,
+            begins the series' title.
         settings: see `MontageSettings`.
 
     Raises:
         DataError: there is no image, or the sheet would be too large.
     """
     settings = settings or MontageSettings()
-    blocks = [_block(images, settings) for images in series.values() if images]
+    blocks = [_block(name, images, settings) for name, images in series.items() if images]
     if not blocks:
         raise DataError("There is no image to show.")
     rows = _rows(blocks)
@@ -125,7 +126,7 @@ def _row_height(row: Sequence[_Block]) -> int:
     return max(_block_height(block) for block in row)
 
 
-def _block(images: Sequence[Image], settings: MontageSettings) -> _Block:
+def _block(name: str, images: Sequence[Image], settings: MontageSettings) -> _Block:
     window = settings.window or auto_window(images, settings.part)
     every = list(planes(images))
     chosen = _even_choice(every, settings.tiles_max)
@@ -138,7 +139,8 @@ def _block(images: Sequence[Image], settings: MontageSettings) -> _Block:
     if len(chosen) < len(every):
         shown += f" · {len(chosen)} of {len(every)} pictures shown"
     details = (shown, f"window {window.low:.4g} … {window.high:.4g}")
-    return _Block(series_title(images), details, tiles, window, settings, size, columns)
+    title = " · ".join(filter(None, (name.rpartition("/")[0], series_title(images))))
+    return _Block(title, details, tiles, window, settings, size, columns)
 
 
 def _even_choice(items: list[Plane], count: int) -> list[Plane]:
