@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from elastron.errors import DataError
-from elastron.recon.prewhitening import covariance_sum, noise_scale, prewhitening_matrix
+from elastron.recon import prewhitening
+from elastron.recon.prewhitening import (
+    covariance_sum,
+    mix_channels,
+    noise_scale,
+    prewhitening_matrix,
+)
 
 
 def correlated_noise(n_channels: int, n: int, samples: int) -> np.ndarray:
@@ -39,3 +45,17 @@ def test_unknown_noise_changes_nothing_and_a_singular_covariance_is_an_error():
 def test_scale():
     assert noise_scale(8, 4, 0.5) == math.sqrt(2)
     assert noise_scale(0, 4, 0.5) == noise_scale(4, 0, 0.5) == 1
+
+
+@pytest.mark.parametrize("block_bytes", [1, 200, 1 << 20])
+def test_channels_of_unaligned_readouts_are_mixed(block_bytes, monkeypatch):
+    monkeypatch.setattr(prewhitening, "_BLOCK_BYTES", block_bytes)
+    noise = correlated_noise(3, 7, 8)
+    matrix = correlated_noise(1, 2, 3)[:, 0]  # two channels of three
+    wire = np.zeros(7, np.dtype([("header", "V342"), ("data", "<c8", (3, 8))]))
+    wire["data"] = noise
+    want = matrix @ noise
+    for x in (noise, wire["data"], noise[::-1][::-1], noise[:0]):
+        got = mix_channels(matrix, x)
+        assert got.dtype == np.complex64
+        np.testing.assert_allclose(got, want[: len(x)], rtol=1e-4, atol=1e-4)

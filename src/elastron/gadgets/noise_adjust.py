@@ -13,7 +13,12 @@ from elastron.blobs.sfndam import NoiseCovariance
 from elastron.errors import ConfigError, DataError, StorageError
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
-from elastron.recon.prewhitening import covariance_sum, noise_scale, prewhitening_matrix
+from elastron.recon.prewhitening import (
+    covariance_sum,
+    mix_channels,
+    noise_scale,
+    prewhitening_matrix,
+)
 from elastron.wire.messages import Text
 
 #: Name of the value in storage.
@@ -166,7 +171,7 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
             raise DataError(
                 f"NoiseAdjust: readouts of {batch.data.shape[1]} channels, noise of {len(matrix)}"
             )
-        return replace(batch, data=np.matmul(matrix, batch.data))
+        return replace(batch, data=mix_channels(matrix, batch.data))
 
     def _settle(self, dwell_us: float) -> None:
         """Compute the matrix, if noise is known; `dwell_us` is the imaging readouts'."""

@@ -12,9 +12,12 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
 from elastron.errors import DataError
+
+#: Bytes of samples mixed at a time, so that they stay in a core's cache.
+_BLOCK_BYTES = 1 << 18
 
 
 def covariance_sum(noise: Any) -> Any:
@@ -69,6 +72,29 @@ def noise_scale(
     """
     if acquisition_dwell_time_us <= 0 or noise_dwell_time_us <= 0:
         return 1.0
-    return math.sqrt(
-        2 * acquisition_dwell_time_us / noise_dwell_time_us * receiver_noise_bandwidth
-    )
+    return math.sqrt(2 * acquisition_dwell_time_us / noise_dwell_time_us * receiver_noise_bandwidth)
+
+
+def mix_channels(matrix: Any, x: Any) -> Any:
+    """Multiply the channels of readouts by a matrix.
+
+    Args:
+        matrix: complex64, (channels out, channels in).
+        x: complex64, (n, channels in, samples); unaligned and read-only views are welcome.
+
+    Returns:
+        complex64, (n, channels out, samples), contiguous.
+    """
+    if not is_numpy_array(x) or not x.size or (x.flags.c_contiguous and x.flags.aligned):
+        return array_namespace(x).matmul(matrix, x)
+    # NumPy would make one copy of all of an unaligned array; a small one stays in the cache.
+    n, _, samples = x.shape
+    mixed = np.empty((n, len(matrix), samples), np.complex64)
+    step = max(1, _BLOCK_BYTES // x[0].nbytes)
+    work = np.empty((min(step, n), *x.shape[1:]), np.complex64)
+    for start in range(0, n, step):
+        part = mixed[start : start + step]
+        block = work[: len(part)]
+        block[...] = x[start : start + step]
+        np.matmul(matrix, block, out=part)
+    return mixed
