@@ -419,19 +419,16 @@ def test_logs_hold_no_patient_data(tmp_path: Path) -> None:
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
         logger_factory=structlog.WriteLoggerFactory(lines),
     )
-    try:
-        with server(tmp_path) as client:
-            made = create(client, "subject=PATIENT-7&name=SECRET&tag=SECRET")
-            client.get(made["data"])
-            client.get("/v1/blobs?subject=PATIENT-7&a=SECRET")
-            client.get("/v1/blobs/PATIENT-7")
-            client.get("/PATIENT-7?PATIENT-7")
-            client.post("/v1/blobs/data?subject=PATIENT-7&_ttl=SECRET", content=b"x")
-            (tmp_path / "blobs" / BlobId("PATIENT-7", "").folder).rename(tmp_path / "moved")
-            client.get(made["data"])
-            client.delete(made["location"])
-    finally:
-        structlog.reset_defaults()
+    with server(tmp_path) as client:
+        made = create(client, "subject=PATIENT-7&name=SECRET&tag=SECRET")
+        client.get(made["data"])
+        client.get("/v1/blobs?subject=PATIENT-7&a=SECRET")
+        client.get("/v1/blobs/PATIENT-7")
+        client.get("/PATIENT-7?PATIENT-7")
+        client.post("/v1/blobs/data?subject=PATIENT-7&_ttl=SECRET", content=b"x")
+        (tmp_path / "blobs" / BlobId("PATIENT-7", "").folder).rename(tmp_path / "moved")
+        client.get(made["data"])
+        client.delete(made["location"])
     written = lines.getvalue()
     assert written.count('"event": "request"') == 8
     assert '"route": "/v1/blobs/{id}/data"' in written
@@ -442,9 +439,6 @@ def test_logs_hold_no_patient_data(tmp_path: Path) -> None:
 def test_requests_need_not_be_logged(tmp_path: Path) -> None:
     lines = io.StringIO()
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(lines))
-    try:
-        with server(tmp_path, log_requests=False) as client:
-            client.get("/healthcheck")
-    finally:
-        structlog.reset_defaults()
+    with server(tmp_path, log_requests=False) as client:
+        client.get("/healthcheck")
     assert "/healthcheck" not in lines.getvalue()

@@ -46,7 +46,10 @@ _PAGE = {
     "required": ["items"],
     "properties": {
         "items": {"type": "array", "items": {"$ref": "#/components/schemas/Item"}},
-        "nextLink": {"type": "string", "description": "The next page; absent on the last."},
+        "nextLink": {
+            "type": "string",
+            "description": "URL of the next page, absent on the last; follow it as it is.",
+        },
     },
 }
 _HEALTH = {
@@ -107,9 +110,8 @@ _SEARCH = [
     _CUSTOM,
 ]
 _VALUE: dict[str, Any] = {
-    "maxLength": VALUE_BYTES_MAX // 4,
-    "pattern": r"^[^\u0000-\u001f\u007f]*$",
-    "x-bytes-max": VALUE_BYTES_MAX,
+    "maxLength": VALUE_BYTES_MAX,  # of ASCII; JSON Schema cannot count bytes
+    "pattern": r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$",
 }
 _CREATE = [
     _query(
@@ -175,6 +177,22 @@ def _operation(summary: str, name: str, **fields: Any) -> dict[str, Any]:
     return {"summary": summary, "operationId": name, **fields}
 
 
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+
+
+def _health(method: str) -> dict[str, Any]:
+    return _operation(
+        "Can it serve?",
+        f"health_{method}",
+        security=[],
+        responses={
+            "200": {"description": "Yes.", "content": _json("Health")},
+            "400": _ALWAYS["400"],
+            "503": {"description": "No; what fails.", "content": _json("Health")},
+        },
+    )
+
+
 def _document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
@@ -219,7 +237,6 @@ def _document() -> dict[str, Any]:
                     parameters=[
                         *_SEARCH,
                         _query("_limit", f"Items a page; anything but 1…{PAGE_MAX} means that."),
-                        _query("_ct", "From a nextLink; never made by hand."),
                     ],
                     responses={
                         "200": {"description": "A page of matches.", "content": _json("Page")},
@@ -266,18 +283,7 @@ def _document() -> dict[str, Any]:
                     responses={**_READ_BYTES, "404": _empty("Unknown or expired.")},
                 ),
             },
-            "/healthcheck": {
-                "get": _operation(
-                    "Can it serve?",
-                    "health",
-                    security=[],
-                    responses={
-                        "200": {"description": "Yes.", "content": _json("Health")},
-                        "400": _ALWAYS["400"],
-                        "503": {"description": "No; what fails.", "content": _json("Health")},
-                    },
-                )
-            },
+            "/healthcheck": {method: _health(method) for method in _METHODS},
         },
     }
 

@@ -133,6 +133,8 @@ async def serve(
         try:
             config.load()
             listener = config.bind_socket()
+            # From here on clients wait instead of being refused, while the server starts.
+            listener.listen(config.backlog)
         except (SystemExit, OSError) as error:
             raise ConfigError(
                 f"Cannot listen on {settings.host} port {settings.port}, or cannot read the TLS "
