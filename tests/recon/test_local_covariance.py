@@ -14,13 +14,15 @@ def unchanged(mean, vector):
     return vector
 
 
-def by_pixels(padded, size, power, conjugate_start):
+def by_pixels(images, size, power, conjugate_start):
     """The definition, pixel by pixel, in double precision."""
-    shape = [n - k + 1 for n, k in zip(padded.shape[1:], size, strict=True)]
-    result = np.empty((len(padded), *shape), complex)
-    for index in np.ndindex(*shape):
-        window = tuple(slice(i, i + k) for i, k in zip(index, size, strict=True))
-        d = padded[(slice(None), *window)].reshape(len(padded), -1).T.astype(complex)
+    result = np.empty(images.shape, complex)
+    for index in np.ndindex(*images.shape[1:]):
+        window = [
+            np.arange(i - k // 2, i + k // 2 + 1) % n
+            for i, k, n in zip(index, size, images.shape[1:], strict=True)
+        ]
+        d = images[:, *np.ix_(*window)].reshape(len(images), -1).T.astype(complex)
         vector = d.sum(axis=0)
         if conjugate_start:
             vector = vector.conj()
@@ -33,14 +35,19 @@ def by_pixels(padded, size, power, conjugate_start):
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((3, 1, 20, 13), (1, 7, 7)), ((2, 12, 9, 8), (5, 3, 3)), ((4, 1, 9, 9), (1, 5, 1))],
+    [
+        ((3, 1, 20, 13), (1, 7, 7)),
+        ((2, 12, 9, 8), (5, 3, 3)),
+        ((4, 1, 9, 9), (1, 5, 1)),
+        ((2, 3, 4, 2), (5, 7, 7)),  # windows wider than the images
+    ],
 )
 @pytest.mark.parametrize("conjugate_start", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_vectors_are_those_of_the_definition(shape, size, conjugate_start, threads):
-    padded = random_images(*shape)
+    images = 1000 * random_images(*shape)
     vectors = power_method(
-        padded,
+        images,
         size,
         power=3,
         conjugate_start=conjugate_start,
@@ -48,28 +55,37 @@ def test_vectors_are_those_of_the_definition(shape, size, conjugate_start, threa
         threads=threads,
     )
     assert vectors.dtype == np.complex64
-    assert np.allclose(vectors, by_pixels(padded, size, 3, conjugate_start), atol=1e-4)
+    assert np.allclose(vectors, by_pixels(images, size, 3, conjugate_start), atol=1e-4)
 
 
 def test_blocks_of_unequal_height_join_without_a_seam(monkeypatch):
-    padded = random_images(2, 1, 29, 12)
-    whole = power_method(padded, (1, 3, 3), power=2, conjugate_start=False, finish=unchanged)
+    images = random_images(2, 1, 29, 12)
+    whole = power_method(images, (1, 3, 3), power=2, conjugate_start=False, finish=unchanged)
     monkeypatch.setattr(local_covariance, "_BLOCK_BYTES", 1)
-    parts = power_method(padded, (1, 3, 3), power=2, conjugate_start=False, finish=unchanged)
+    parts = power_method(images, (1, 3, 3), power=2, conjugate_start=False, finish=unchanged)
     assert np.allclose(whole, parts, atol=1e-6)
 
 
 def test_pixels_without_signal_stay_zero():
-    padded = random_images(3, 1, 16, 16)
-    padded[..., :9, :] = 0
-    vectors = power_method(padded, (1, 3, 3), power=3, conjugate_start=False, finish=unchanged)
-    assert not vectors[:, :, :7].any()
-    assert np.allclose(np.linalg.norm(vectors[:, :, 7:], axis=0), 1, atol=1e-5)
+    images = random_images(3, 1, 16, 16)
+    images[..., :9, :] = 0
+    vectors = power_method(images, (1, 3, 3), power=3, conjugate_start=False, finish=unchanged)
+    assert not vectors[:, :, 1:8].any()
+    assert np.allclose(np.linalg.norm(vectors[:, :, 8:], axis=0), 1, atol=1e-5)
+    empty = power_method(0 * images, (1, 3, 3), power=3, conjugate_start=False, finish=unchanged)
+    assert not empty.any()
 
 
 def test_finish_sees_sums_over_the_windows():
-    padded = np.ones((2, 1, 8, 8), np.complex64)
+    images = np.full((2, 1, 8, 8), 5, np.complex64)
     result = power_method(
-        padded, (1, 3, 3), power=1, conjugate_start=False, finish=lambda mean, vector: mean
+        images, (1, 3, 3), power=1, conjugate_start=False, finish=lambda mean, vector: mean
     )
-    assert np.all(result == 9)
+    assert np.allclose(result, 9)  # of images of peak 1
+
+
+def test_the_images_are_left_alone():
+    images = random_images(2, 1, 8, 8)
+    before = images.copy()
+    power_method(images, (1, 3, 3), power=1, conjugate_start=False, finish=unchanged)
+    assert np.array_equal(images, before)

@@ -85,10 +85,10 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
                 _, last_s, last_n = max(maps)
                 coil_map = maps[loc, min(s, last_s), min(n, last_n)]
             else:
-                source = images
-                if from_itself:
-                    source = hanning_smoothed(images, (1, 2, 3) if data.shape[4] > 1 else (2, 3))
-                coil_map = self._coil_map(source)
+                smooth_axes = (1, 2, 3) if data.shape[4] > 1 else (2, 3)
+                coil_map = self._coil_map(
+                    hanning_smoothed(images, smooth_axes) if from_itself else images
+                )
             out[loc, s, n, 0] = combine(images, coil_map)
         return out
 

@@ -189,17 +189,17 @@ def _dominant(
     if channels == 1:
         return xp.ones_like(images)
     size = (1 if depth == 1 else window[1] | 1, window[0] | 1, window[0] | 1)
-    halo = tuple(n // 2 for n in size)
-    padded = _wrap(_unit_scale(images), halo)
-    if is_numpy_array(padded):
+    if is_numpy_array(images):
         return local_covariance.power_method(
-            padded,
+            images,
             size,
             power=power,
             conjugate_start=conjugate_start,
             finish=finish,
             threads=threads,
         )
+    halo = tuple(n // 2 for n in size)
+    padded = _wrap(_unit_scale(images), halo)
     planes = min(depth, 8)
     line = 4 * channels * (channels + 1) * (width + 2 * halo[2]) * (planes + 2 * halo[0])
     lines = max(4, _BLOCK_BYTES // line)

@@ -24,7 +24,7 @@ _BLOCK_BYTES = 3 << 20
 
 
 def power_method(
-    padded: np.ndarray,
+    images: np.ndarray,
     size: tuple[int, int, int],
     *,
     power: int,
@@ -34,36 +34,43 @@ def power_method(
 ) -> np.ndarray:
     """Iterates v <- R v / |R v| at every pixel, R = Σ conj(d) d^T over the window about it.
 
+    Windows wrap around the edges. The images are brought to a peak of 1, so that powers of
+    covariances neither overflow nor vanish in single precision.
+
     Args:
-        padded: complex64, (channels, z, y, x), of unit scale, with a halo of n // 2 on each side
-            of each axis.
-        size: n, the window's size along z, y, x; odd.
+        images: complex64, (channels, z, y, x).
+        size: of the window along z, y, x; odd.
         power: number of steps.
         conjugate_start: start from the windows' means conjugated, not as they are.
         finish: makes the result of a block from sums over the windows and vectors.
         threads: cores to use.
 
     Returns:
-        complex64, (channels, z, y, x), without the halo.
+        complex64, (channels, z, y, x).
     """
-    channels = len(padded)
-    depth, height, width = (
-        n - window + 1 for n, window in zip(padded.shape[1:], size, strict=True)
-    )
+    channels, depth, height, width = images.shape
+    peak = max(float(np.abs(channel).max(initial=0)) for channel in images)
+    scale = np.float32(1 / peak if 0 < peak < float("inf") else 1)
     planes = min(depth, 8)
-    line = 4 * channels * (channels + 1) * padded.shape[3] * (planes + size[0] - 1)
+    line = 4 * channels * (channels + 1) * (width + size[2] - 1) * (planes + size[0] - 1)
     lines = min(max(4, _BLOCK_BYTES // line), -(-height // threads))
-    result = np.empty((channels, depth, height, width), np.complex64)
+    result = np.empty(images.shape, np.complex64)
     corners = list(product(range(0, depth, planes), range(0, height, lines)))
+    all_x = _wrapped(0, width, size[2], width)
 
     def work(first: int) -> None:
         block: _Block | None = None
         for z, y in corners[first::threads]:
-            part = padded[:, z : z + planes + size[0] - 1, y : y + lines + size[1] - 1]
+            z1, y1 = min(z + planes, depth), min(y + lines, height)
+            part = images[:, _wrapped(z, z1, size[0], depth)]
+            part = np.take(part, _wrapped(y, y1, size[1], height), axis=2)
+            part = np.take(part, all_x, axis=3)
+            part *= scale
             if block is None or block.shape != part.shape:
                 block = _Block(part.shape, size)
-            vector = block.solve(part, power, conjugate_start=conjugate_start, finish=finish)
-            result[:, z : z + planes, y : y + lines] = vector
+            result[:, z:z1, y:y1] = block.solve(
+                part, power, conjugate_start=conjugate_start, finish=finish
+            )
 
     if threads > 1 and len(corners) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -72,6 +79,11 @@ def power_method(
         for first in range(threads):
             work(first)
     return result
+
+
+def _wrapped(start: int, stop: int, window: int, n: int) -> np.ndarray:
+    """Indices of a range and the halo that windows about its ends reach into."""
+    return np.arange(start - window // 2, stop + window // 2) % n
 
 
 class _Block:
@@ -95,8 +107,11 @@ class _Block:
         self._powers = _rows(2, channels, length)
         self._totals = _rows(2, channels, length)
         # Whole lines, so that the result can be seen as images.
-        self._vector, self._next = _rows(2, channels, length)
-        self._mean, self._mirrored, self._conjugate_vector = _rows(3, channels, valid)
+        self._vector = np.zeros_like(self._part)
+        # The sums are done when these are needed.
+        self._next = self._powers[0]
+        self._mirrored, self._conjugate_vector = (rows[:, :valid] for rows in self._totals)
+        self._mean = np.empty((channels, valid), np.complex64)
         self._covariance = [np.empty((channels - a, valid), np.complex64) for a in range(channels)]
 
     def solve(
