@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -86,7 +87,7 @@ class _Calibration:
         reference: to tell whether new calibration data is the same.
         matrix: z, y, x.
         unmixing: (LOC, S, N) -> complex64 (channels, z, y, x).
-        gfactor: float32, (LOC, S, N, 1, z, y, x), or None without acceleration.
+        gfactor: float32, (LOC, S, N, 1, z, y, x); None without acceleration, or if not asked for.
     """
 
     reference: np.ndarray
@@ -173,19 +174,28 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             over_determination=p.grappa_calib_over_determine_ratio,
             fit_sampled=p.downstream_coil_compression,
         )
-        data = reference.data
+        data, threads = reference.data, self.context.threads
         targets = self._count_targets(data[0, 0, 0])
         accelerated = info.acceleration != (1, 1)
         unmixing: dict[tuple[int, int, int], np.ndarray] = {}
-        gfactor = np.empty((*data.shape[:3], 1, *matrix), np.float32) if accelerated else None
+        gfactor = None
+        if accelerated and (p.send_out_gfactor or p.send_out_snr_map):
+            gfactor = np.empty((*data.shape[:3], 1, *matrix), np.float32)
         for index in np.ndindex(*data.shape[:3]):
-            maps = self._coil_map(data[index][:targets], reference, matrix, info)
-            if gfactor is None:
-                unmixing[index] = np.conj(maps)
+            lines = data[index]
+            if not accelerated:
+                unmixing[index] = np.conj(self._coil_map(lines[:targets], reference, matrix, info))
                 continue
-            kernel = calibrate(data[index], targets, settings)
-            unmixing[index] = unmixing_coefficients(kernel, maps)
-            gfactor[index] = g_factor(unmixing[index], kernel.acceleration)
+            with ThreadPoolExecutor(1) as pool:
+                # Fitting the kernel is one core's work; the maps' goes beside it.
+                fitted = pool.submit(calibrate, lines, targets, settings)
+                if threads == 1:
+                    wait([fitted])
+                maps = self._coil_map(lines[:targets], reference, matrix, info)
+                kernel = fitted.result()
+            unmixing[index] = unmixing_coefficients(kernel, maps, threads=threads)
+            if gfactor is not None:
+                gfactor[index] = g_factor(unmixing[index], kernel.acceleration)
         self.context.log.debug(
             "calibrated", channels=data.shape[3], fitted=targets, calibration=info.calibration.value
         )

@@ -16,6 +16,7 @@ Arrays are (channels, E2, E1, RO) in k-space and (channels, z, y, x) in image sp
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -303,7 +304,7 @@ def _convolution_kernel(
     return taps, offsets
 
 
-def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any) -> Any:
+def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any, *, threads: int = 1) -> Any:
     """Coefficients that turn aliased channel images into one combined image.
 
     u_src(r) = Σ_dst conj(c_dst(r)) Σ_t k_dst,src(t) exp(2πi t r / N): the image-domain kernel
@@ -312,6 +313,7 @@ def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any) -> Any:
     Args:
         kernel: from `calibrate`.
         coil_map: complex64, (targets, z, y, x); its shape sets the matrix.
+        threads: cores to use (NumPy only).
 
     Returns:
         complex64, (sources, z, y, x); in memory (z, y, sources, x).
@@ -331,15 +333,24 @@ def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any) -> Any:
     by_z = phase_z @ xp.reshape(taps, (t2, -1))
     out = xp.empty((depth, height, n_sources, width), dtype=xp.complex64)
     conj_x = xp.matrix_transpose(phase_x)[None, :, None, :]
-    for z in range(depth):
-        by_y = phase_y @ xp.reshape(by_z[z, :], (t1, -1))
-        by_y = xp.reshape(by_y, (height, n_sources, x_taps * n_targets))
-        lines = max(1, _BLOCK_BYTES // (8 * width * x_taps * n_targets))
-        for y in range(0, height, lines):
-            y1 = min(y + lines, height)
-            coil = xp.conj(xp.permute_dims(coil_map[:, z, y:y1, :], (1, 0, 2)))
-            basis = xp.reshape(conj_x * coil[:, None, ...], (-1, x_taps * n_targets, width))
-            out[z, y:y1, ...] = by_y[y:y1, ...] @ basis
+    lines = max(1, _BLOCK_BYTES // (8 * width * x_taps * n_targets))
+
+    def lines_of(block: tuple[int, int]) -> None:
+        z, y = block
+        y1 = min(y + lines, height)
+        by_y = phase_y[y:y1, ...] @ xp.reshape(by_z[z, :], (t1, -1))
+        by_y = xp.reshape(by_y, (y1 - y, n_sources, x_taps * n_targets))
+        coil = xp.conj(xp.permute_dims(coil_map[:, z, y:y1, :], (1, 0, 2)))
+        basis = xp.reshape(conj_x * coil[:, None, ...], (-1, x_taps * n_targets, width))
+        out[z, y:y1, ...] = by_y @ basis
+
+    blocks = list(product(range(depth), range(0, height, lines)))
+    if threads > 1 and is_numpy_array(out):
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lines_of, blocks))
+    else:
+        for block in blocks:
+            lines_of(block)
     return xp.permute_dims(out, (2, 0, 1, 3))
 
 
