@@ -213,6 +213,12 @@ def test_references_reach_into_parallel_streams() -> None:
             ),
             "slot is 'x'",
         ),
+        (
+            b"<gadgetronStreamConfiguration><gadget><dll>gadgetron_python</dll>"
+            b"<classname>PythonGadget</classname><property><name>python_module</name><value/>"
+            b"</property></gadget></gadgetronStreamConfiguration>",
+            "no property 'python_module'",
+        ),
         (b"<configuration><version>1</version></configuration>", "No parser accepted"),
         (b"<other/>", "its root is <other>"),
         (b"<configuration>", "Not well-formed"),

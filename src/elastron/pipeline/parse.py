@@ -255,7 +255,8 @@ def _legacy_nodes(root: Element, references: _References) -> Iterator[Node]:
 
 def _legacy_python(gadget: GadgetNode) -> ExternalNode:
     """A Python gadget of old is an external node whose configuration holds its properties."""
-    missing = [name for name in ("python_module", "python_class") if name not in gadget.properties]
+    needed = ("python_module", "python_class")
+    missing = [name for name in needed if not gadget.properties.get(name)]
     if missing:
         raise ConfigError(f"PythonGadget {_short(gadget.label)!r} has no property {missing[0]!r}.")
     configuration = Element("configuration")
