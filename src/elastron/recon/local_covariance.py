@@ -54,6 +54,7 @@ def power_method(
     planes = min(depth, 8)
     line = 4 * channels * (channels + 1) * (width + size[2] - 1) * (planes + size[0] - 1)
     lines = min(max(4, _BLOCK_BYTES // line), -(-height // threads))
+    lines = -(-height // -(-height // lines))  # blocks of about equal height
     result = np.empty(images.shape, np.complex64)
     corners = list(product(range(0, depth, planes), range(0, height, lines)))
     all_x = _wrapped(0, width, size[2], width)
@@ -62,11 +63,12 @@ def power_method(
         block: _Block | None = None
         for z, y in corners[first::threads]:
             z1, y1 = min(z + planes, depth), min(y + lines, height)
-            part = images[:, _wrapped(z, z1, size[0], depth)]
-            part = np.take(part, _wrapped(y, y1, size[1], height), axis=2)
+            z_lines = _wrapped(z, z1, size[0], depth)[:, None]
+            part = images[:, z_lines, _wrapped(y, y1, size[1], height)]
             part = np.take(part, all_x, axis=3)
             part *= scale
             if block is None or block.shape != part.shape:
+                block = None  # free its memory first
                 block = _Block(part.shape, size)
             result[:, z:z1, y:y1] = block.solve(
                 part, power, conjugate_start=conjugate_start, finish=finish
