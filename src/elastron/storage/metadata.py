@@ -9,43 +9,35 @@ from sqlalchemy import (
     Connection,
     and_,
     delete,
-    false,
-    func,
     insert,
     literal,
     or_,
     select,
     text,
-    true,
     update,
 )
-from sqlalchemy.sql.elements import ColumnElement
 
 from elastron.storage.database import Database, PostgresqlDatabase, SqliteDatabase
 from elastron.storage.identity import BlobId
 from elastron.storage.instants import now_ms as clock_ms
 from elastron.storage.problems import RequestError, StagedRecordGoneError
+from elastron.storage.queries import (
+    SHOWN,
+    STAGED,
+    VISIBLE,
+    choose_driver,
+    is_blob,
+    read_blobs,
+    search_statement,
+    unexpired,
+    used,
+)
 from elastron.storage.schema import migrate
-from elastron.storage.search import Criteria, Position
+from elastron.storage.search import Criteria
 from elastron.storage.tables import blobs, custom_tags
-from elastron.storage.tags import BlobInfo, BlobTags, NewBlob
+from elastron.storage.tags import BlobInfo, NewBlob
 
 GARBAGE_PAGE = 200
-_COLUMNS = {"subject": blobs.c.subject, **{n: blobs.c[n] for n in ("device", "name", "session")}}
-_SHOWN = (
-    blobs.c.subject,
-    blobs.c.id,
-    blobs.c.device,
-    blobs.c.name,
-    blobs.c.session,
-    blobs.c.content_type,
-    blobs.c.created_at,
-    blobs.c.expires_at,
-    blobs.c.size_bytes,
-)
-# Written as a literal, not as a parameter, so that the planner may use the partial indexes.
-_STAGED = blobs.c.staged == true()
-_VISIBLE = blobs.c.staged == false()
 
 
 async def open_metadata(
@@ -123,7 +115,7 @@ class SqlMetadataStore:
                 self._hold_quota(connection, key.subject, size, quota, now_ms)
             done = connection.execute(
                 update(blobs)
-                .where(_is(key), _STAGED)
+                .where(is_blob(key), STAGED)
                 .values(staged=False, size_bytes=size, lease_until=None, owner=None)
             )
             if done.rowcount == 0:
@@ -141,9 +133,9 @@ class SqlMetadataStore:
                 text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"),
                 {"subject": subject},
             )
-        used = connection.execute(_used(subject, now_ms)).scalar_one()
-        if used + size > quota:
-            raise over_quota(used, size, quota)
+        total = connection.execute(used(subject, now_ms)).scalar_one()
+        if total + size > quota:
+            raise over_quota(total, size, quota)
 
     async def renew(self, keys: Sequence[BlobId], lease_until_ms: int) -> None:
         """Say that these uploads still run."""
@@ -151,7 +143,7 @@ class SqlMetadataStore:
 
         def write(connection: Connection) -> None:
             connection.execute(
-                update(blobs).where(_STAGED, blobs.c.id.in_(ids)).values(lease_until=lease_until_ms)
+                update(blobs).where(STAGED, blobs.c.id.in_(ids)).values(lease_until=lease_until_ms)
             )
 
         if ids:
@@ -159,38 +151,25 @@ class SqlMetadataStore:
 
     async def get(self, key: BlobId, *, expires_after_ms: int) -> BlobInfo | None:
         """A visible blob that expires after the instant given, or never."""
-        statement = select(*_SHOWN).where(_is(key), _VISIBLE, _unexpired(expires_after_ms))
-        found = await self._read(statement)
+        statement = select(*SHOWN).where(is_blob(key), VISIBLE, unexpired(expires_after_ms))
+        found = await self._database.read(lambda connection: read_blobs(connection, statement))
         return found[0] if found else None
 
     async def search(self, criteria: Criteria, *, now_ms: int) -> list[BlobInfo]:
         """Visible, unexpired matches, newest first: at most `criteria.limit` + 1."""
-        return await self._read(search_statement(criteria, now_ms))
 
-    async def _read(self, statement: Any) -> list[BlobInfo]:
-        page = statement.subquery("page")
-        with_tags = (
-            select(page, custom_tags.c.tag_name, custom_tags.c.tag_value)
-            .select_from(
-                page.outerjoin(
-                    custom_tags,
-                    and_(
-                        custom_tags.c.blob_subject == page.c.subject,
-                        custom_tags.c.blob_id == page.c.id,
-                    ),
-                )
-            )
-            .order_by(page.c.created_at.desc(), page.c.id.desc())
-        )
-        rows = await self._database.read(lambda connection: connection.execute(with_tags).all())
-        return _gather(rows)
+        def read(connection: Connection) -> list[BlobInfo]:
+            driver = choose_driver(connection, criteria)
+            return read_blobs(connection, search_statement(criteria, now_ms, driver))
+
+        return await self._database.read(read)
 
     async def expire(self, key: BlobId, *, now_ms: int) -> bool:
         """Hide a visible blob for good; garbage collection would remove it from here on."""
 
         def write(connection: Connection) -> bool:
             done = connection.execute(
-                update(blobs).where(_is(key), _VISIBLE, _unexpired(now_ms)).values(expires_at=0)
+                update(blobs).where(is_blob(key), VISIBLE, unexpired(now_ms)).values(expires_at=0)
             )
             return done.rowcount > 0
 
@@ -205,7 +184,7 @@ class SqlMetadataStore:
                     custom_tags.c.blob_subject == key.subject, custom_tags.c.blob_id == key.id
                 )
             )
-            connection.execute(delete(blobs).where(_is(key)))
+            connection.execute(delete(blobs).where(is_blob(key)))
 
         await self._database.write(write)
 
@@ -218,13 +197,13 @@ class SqlMetadataStore:
         its age decides.
         """
         orphan = and_(
-            _STAGED,
+            STAGED,
             or_(
                 blobs.c.lease_until < now_ms,
                 and_(blobs.c.lease_until.is_(None), blobs.c.created_at < staged_before_ms),
             ),
         )
-        expired = and_(_VISIBLE, blobs.c.expires_at < expired_before_ms)
+        expired = and_(VISIBLE, blobs.c.expires_at < expired_before_ms)
         statement = select(blobs.c.subject, blobs.c.id).where(or_(orphan, expired))
         if after is not None:
             statement = statement.where(
@@ -238,7 +217,7 @@ class SqlMetadataStore:
     async def abandoned(self, owners: Sequence[str]) -> list[BlobId]:
         """Staged records of dead server processes."""
         return await self._keys(
-            select(blobs.c.subject, blobs.c.id).where(_STAGED, blobs.c.owner.in_(owners))
+            select(blobs.c.subject, blobs.c.id).where(STAGED, blobs.c.owner.in_(owners))
         )
 
     async def _keys(self, statement: Any) -> list[BlobId]:
@@ -247,8 +226,10 @@ class SqlMetadataStore:
 
     async def used_bytes(self, subject: str, *, now_ms: int) -> int:
         """Bytes of a subject's visible blobs."""
-        used = _used(subject, now_ms)
-        return await self._database.read(lambda connection: connection.execute(used).scalar_one())
+        statement = used(subject, now_ms)
+        return await self._database.read(
+            lambda connection: connection.execute(statement).scalar_one()
+        )
 
     async def check(self) -> None:
         """Ask for one row."""
@@ -264,7 +245,8 @@ class SqlMetadataStore:
         """The database's query plan of a search, for people."""
 
         def explain(connection: Connection) -> str:
-            page = search_statement(criteria, clock_ms()).compile(
+            driver = choose_driver(connection, criteria)
+            page = search_statement(criteria, clock_ms(), driver).compile(
                 connection, compile_kwargs={"literal_binds": True}
             )
             prefix = "EXPLAIN QUERY PLAN" if self._database.sqlite else "EXPLAIN"
@@ -284,37 +266,6 @@ def _optimize(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA optimize = 0x10002")
 
 
-def search_statement(criteria: Criteria, now_ms: int) -> Any:
-    """Newest first, one more than the page holds, staged and expired left out inside."""
-    source: Any = blobs
-    conditions: list[ColumnElement[bool]] = [_VISIBLE, _unexpired(now_ms)]
-    conditions += [_COLUMNS[name] == value for name, value in criteria.columns]
-    for name, value in criteria.custom:
-        # A join, not EXISTS: the planner may then begin with the tag's own index. The tag's
-        # key is unique, so that no blob comes twice.
-        tag = custom_tags.alias()
-        source = source.join(
-            tag,
-            and_(
-                tag.c.blob_subject == blobs.c.subject,
-                tag.c.blob_id == blobs.c.id,
-                tag.c.tag_name == name,
-                tag.c.tag_value == value,
-            ),
-        )
-    if criteria.at_ms is not None:
-        conditions.append(blobs.c.created_at <= criteria.at_ms)
-    if criteria.position is not None:
-        conditions.append(_behind(criteria.position))
-    return (
-        select(*_SHOWN)
-        .select_from(source)
-        .where(*conditions)
-        .order_by(blobs.c.created_at.desc(), blobs.c.id.desc())
-        .limit(criteria.limit + 1)
-    )
-
-
 def over_quota(used: int, size: int, quota: int) -> RequestError:
     """The refusal of a blob that its subject's quota does not hold."""
     return RequestError(
@@ -323,50 +274,3 @@ def over_quota(used: int, size: int, quota: int) -> RequestError:
         f"This subject's blobs hold {used} bytes; {size} more would pass its quota of {quota}. "
         "Delete some, or ask for a larger quota.",
     )
-
-
-def _is(key: BlobId) -> ColumnElement[bool]:
-    return and_(blobs.c.subject == key.subject, blobs.c.id == key.id)
-
-
-def _unexpired(instant_ms: int) -> ColumnElement[bool]:
-    return or_(blobs.c.expires_at.is_(None), blobs.c.expires_at > instant_ms)
-
-
-def _behind(position: Position) -> ColumnElement[bool]:
-    if position.id is None:
-        return blobs.c.created_at < position.created_ms
-    return and_(
-        blobs.c.created_at <= position.created_ms,
-        or_(blobs.c.created_at < position.created_ms, blobs.c.id < position.id),
-    )
-
-
-def _used(subject: str, now_ms: int) -> Any:
-    return select(func.coalesce(func.sum(blobs.c.size_bytes), 0)).where(
-        blobs.c.subject == subject, _VISIBLE, _unexpired(now_ms)
-    )
-
-
-def _gather(rows: Sequence[Any]) -> list[BlobInfo]:
-    found: dict[tuple[str, str], tuple[Any, dict[str, list[str]]]] = {}
-    for row in rows:
-        _, custom = found.setdefault((row.subject, row.id), (row, {}))
-        if row.tag_name is not None:
-            custom.setdefault(row.tag_name, []).append(row.tag_value)
-    return [
-        BlobInfo(
-            key=BlobId(row.subject, row.id),
-            tags=BlobTags(
-                device=row.device,
-                name=row.name,
-                session=row.session,
-                content_type=row.content_type,
-                custom={name: tuple(sorted(values)) for name, values in sorted(custom.items())},
-            ),
-            created_ms=row.created_at,
-            expires_ms=row.expires_at,
-            size_bytes=row.size_bytes,
-        )
-        for row, custom in found.values()
-    ]

@@ -52,6 +52,7 @@ blobs = Table(
     Index("idx_blob_metadata_search", "subject", "device", "name", "created_at", "id"),
     Index("idx_blob_metadata_newest", "subject", "created_at", "id"),
     Index("idx_blob_metadata_name", "subject", "name", "created_at", "id"),
+    Index("idx_blob_metadata_device", "subject", "device", "created_at", "id"),
     Index("idx_blob_metadata_created", "created_at", "id"),
     Index(
         "idx_blob_metadata_staged",

@@ -32,6 +32,7 @@ def upgrade() -> None:
     newest = ["created_at", "id"]
     op.create_index("idx_blob_metadata_newest", "blob_metadata", ["subject", *newest])
     op.create_index("idx_blob_metadata_name", "blob_metadata", ["subject", "name", *newest])
+    op.create_index("idx_blob_metadata_device", "blob_metadata", ["subject", "device", *newest])
     op.create_index("idx_blob_metadata_created", "blob_metadata", newest)
     staged, expires = sa.text("staged"), sa.text("expires_at IS NOT NULL")
     op.create_index(
