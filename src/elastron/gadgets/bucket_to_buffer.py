@@ -53,6 +53,9 @@ class BucketToBufferProperties(Properties):
         split_slices: every slice makes its own data; else slices become the axis LOC.
         ignore_segment: segments are filed together.
         verbose: log the sizes of every buffer.
+        lines_by_limits: without parallel imaging, size E1 and E2 by the span of the encoding
+            limits even where acquired lines then find no place, as the original does. For
+            comparisons with it only: such lines are lost.
     """
 
     N_dimension: Dimension = "none"
@@ -60,6 +63,7 @@ class BucketToBufferProperties(Properties):
     split_slices: bool = False
     ignore_segment: bool = False
     verbose: bool = False
+    lines_by_limits: bool = False
 
 
 class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
@@ -78,7 +82,10 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
     def __init__(self, properties: BucketToBufferProperties, context: Context) -> None:
         super().__init__(properties, context)
         self._sorting = Sorting(
-            properties.N_dimension, properties.S_dimension, properties.split_slices
+            properties.N_dimension,
+            properties.S_dimension,
+            properties.split_slices,
+            properties.lines_by_limits,
         )
         cleared = {properties.N_dimension, properties.S_dimension} - {"slice", "none"}
         if not properties.split_slices:

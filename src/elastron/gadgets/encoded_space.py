@@ -36,11 +36,13 @@ class Sorting:
         n_dimension: counter that becomes N, or `none`.
         s_dimension: counter that becomes S, or `none`.
         split_slices: every slice makes its own data; else slices are the axis LOC.
+        lines_by_limits: see `BucketToBufferProperties`.
     """
 
     n_dimension: str = "none"
     s_dimension: str = "none"
     split_slices: bool = False
+    lines_by_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ class EncodedSpace:
             return max(1, received if line == 0 else max(span, received))
         shift = self._shift(line)
         fits = limit.minimum + shift >= 0 and limit.maximum + shift < span
+        fits = fits or self._sorting.lines_by_limits
         return max(1, size if self._has_parallel_imaging or not fits else span)
 
     def _count(self, dimension: str, idx: np.ndarray) -> int:
