@@ -12,11 +12,11 @@ import pydicom
 import pytest
 from PIL import Image as Picture
 
-from cli.conftest import BRAIN
-from client.images import make_image
 from elastron.client import ImageFile
 from elastron.mrd.dataset import Dataset
 from elastron.pipeline import reconstruct, stock_config_names
+from tests.cli.conftest import BRAIN
+from tests.client.images import make_image
 
 DATA = Path(__file__).parents[1] / "data"
 MAPS = DATA / "reference/brain_R2__Generic_Cartesian_Grappa_SNR.h5"

@@ -8,8 +8,8 @@ import ismrmrd
 import numpy as np
 from ismrmrd.serialization import ConfigFile, ConfigText, ProtocolDeserializer, ProtocolSerializer
 
-from cli.conftest import BRAIN
 from elastron.client import parse_address
+from tests.cli.conftest import BRAIN
 
 
 def send_with_ismrmrd(address: str, config: str) -> list:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import BRAIN
-from client.fake_server import Peer, fake_server
-from client.images import make_image
 from elastron.mrd.dataset import Dataset
 from elastron.mrd.meta import Meta
 from elastron.wire.messages import Close, DependencyQuery, DicomWithName, Text
+from tests.cli.conftest import BRAIN
+from tests.client.fake_server import Peer, fake_server
+from tests.client.images import make_image
 
 
 def command(*args: object) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import sys
 import httpx
 import pytest
 
-from cli.conftest import RunningServer
+from tests.cli.conftest import RunningServer
 
 
 def test_up_says_where_it_is(server):

@@ -7,9 +7,6 @@ import time
 import numpy as np
 import pytest
 
-from client.fake_server import Peer, fake_server
-from client.images import make_image
-from client.scans import HEADER_XML, make_batch, make_waveform
 from elastron.client import (
     Client,
     ScanGarbledError,
@@ -41,6 +38,9 @@ from elastron.wire.messages import (
     Response,
     Text,
 )
+from tests.client.fake_server import Peer, fake_server
+from tests.client.images import make_image
+from tests.client.scans import HEADER_XML, make_batch, make_waveform
 
 SCAN = (HEADER_XML, [make_batch(10)])
 IMAGE = make_image(np.arange(12, dtype=np.float32).reshape(3, 4))

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from client.scans import make_batch
 from elastron.client import Compression
 from elastron.errors import DataError
 from elastron.mrd.acquisition import AcquisitionFlag
 from elastron.wire import Decoder, message_nbytes
+from tests.client.scans import make_batch
 
 NOISE = make_batch(64, samples=64, seed=1, flag=AcquisitionFlag.IS_NOISE_MEASUREMENT)
 DATA = make_batch(8, samples=64, seed=2)

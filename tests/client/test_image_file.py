@@ -6,10 +6,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from client.images import make_image
 from elastron.client import ImageFile
 from elastron.mrd.dataset import Dataset
 from elastron.mrd.meta import Meta
+from tests.client.images import make_image
 
 REFERENCE = Path(__file__).parents[1] / "data/reference/brain_R2__Generic_Cartesian_Grappa_SNR.h5"
 

@@ -6,8 +6,6 @@ import h5py
 import numpy as np
 import pytest
 
-from client.images import make_image
-from client.scans import make_waveform, phantom
 from elastron.client import ImageFile
 from elastron.client.groups import file_contents, newest
 from elastron.client.summary import summarize_images, summarize_scan
@@ -16,6 +14,8 @@ from elastron.mrd.dataset import Dataset
 from elastron.mrd.header import serialize_header
 from elastron.mrd.meta import Meta
 from elastron.recon.phantom_scan import Calibration
+from tests.client.images import make_image
+from tests.client.scans import make_waveform, phantom
 
 DATA = Path(__file__).parents[1] / "data"
 

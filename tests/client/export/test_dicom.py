@@ -14,10 +14,10 @@ from ismrmrd.xsd import (
     sequenceParametersType,
 )
 
-from client.images import image_of_places, make_image, place, rotation
 from elastron.client.export.dicom import Patient, Study, export_dicom
 from elastron.client.export.nifti import export_nifti
 from elastron.mrd.meta import Meta
+from tests.client.images import image_of_places, make_image, place, rotation
 
 OBLIQUE = rotation(0.4, 0.9, -1.3)
 

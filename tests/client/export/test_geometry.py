@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.images import make_image, place, rotation
 from elastron.client.export.geometry import image_geometry, stack_slices
 from elastron.errors import DataError
+from tests.client.images import make_image, place, rotation
 
 angles = st.tuples(*[st.floats(-np.pi, np.pi)] * 3)
 sizes = st.tuples(*[st.integers(1, 9)] * 3)

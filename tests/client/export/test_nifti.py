@@ -4,10 +4,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from client.images import GRADIENT, image_of_places, make_image, rotation
 from elastron.client.export.nifti import export_nifti
 from elastron.client.export.window import Part
 from elastron.errors import DataError
+from tests.client.images import GRADIENT, image_of_places, make_image, rotation
 
 ORIENTATIONS = {
     "axial": np.eye(3),

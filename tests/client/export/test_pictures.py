@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from client.images import make_image
 from elastron.client.export.montage import SIDE_MAX, MontageSettings, montage
 from elastron.client.export.planes import label, planes, series_details, series_title
 from elastron.client.export.png import export_png
 from elastron.client.export.window import Part, Window, auto_window
 from elastron.errors import DataError
 from elastron.mrd.meta import Meta
+from tests.client.images import make_image
 
 
 def test_a_window_maps_its_ends_to_black_and_white():
