@@ -182,16 +182,23 @@ def test_unchanged_calibration_data_is_used_again(monkeypatch):
     prep = make(module_prep(), header)
     (prepared,) = prep.process(data)
     gadget = make(GenericReconCartesianGrappaGadget, header)
-    first, second = list(gadget.process(prepared)), list(gadget.process(prepared))
+    bit = prepared.bits[0]
+    first, second = (list(gadget.process(ReconData([bit]))) for _ in range(2))
     assert len(calls) == 1
     np.testing.assert_array_equal(first[0].data, second[0].data)
 
-    bit = prepared.bits[0]
     assert bit.reference is not None
     bit.reference.data = bit.reference.data.copy()
     bit.reference.data[..., 3] *= 2
-    list(gadget.process(prepared))
+    list(gadget.process(ReconData([bit])))
     assert len(calls) == 2
+
+
+def test_the_item_is_emptied():
+    header, items = sorted_kspace(settings(acceleration=(2, 1)))
+    (prepared,) = make(module_prep(), header).process(next(iter(items)))
+    for _ in make(GenericReconCartesianGrappaGadget, header).process(prepared):
+        assert prepared.bits == []
 
 
 def module_prep():

@@ -20,8 +20,9 @@ def prepared(scan, *, hybrid=False, n="repetition", **properties):
     header, items = sorted_kspace(scan, hybrid=hybrid, buffer={"N_dimension": n})
     gadget = make(GenericReconCartesianReferencePrepGadget, header, properties=properties)
     data = next(iter(items))
+    before = data.bits[0]
     (after,) = gadget.process(data)
-    return data.bits[0], after.bits[0]
+    return before, after.bits[0]
 
 
 @pytest.mark.parametrize("calibration", [Calibration.EMBEDDED, Calibration.SEPARATE])

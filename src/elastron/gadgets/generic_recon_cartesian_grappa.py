@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -125,43 +125,57 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
         self._calibrations: dict[tuple[int, tuple[int, ...]], _Calibration] = {}
 
     def process(self, item: ReconData) -> Iterable[Item]:
-        """Reconstruct; g-factor and SNR maps go out before the images, as in the original."""
-        for encoding, bit in enumerate(item.bits):
-            if bit.data.data.size:
-                yield from self._reconstruct(encoding, bit)
+        """Reconstruct; g-factor and SNR maps go out before the images, as in the original.
 
-    def _reconstruct(self, encoding: int, bit: ReconBit) -> Iterator[ImageArray]:
+        The item is emptied, so that k-space can go while the images are processed.
+        """
+        bits, item.bits = item.bits, []
+        for encoding in range(len(bits)):
+            bit = bits.pop(0)
+            arrays = self._reconstruct(encoding, bit) if bit.data.data.size else []
+            del bit
+            while arrays:
+                yield arrays.pop(0)
+
+    def _reconstruct(self, encoding: int, bit: ReconBit) -> list[ImageArray]:
         info = self.scan.encoding(encoding)
-        key = (encoding, slices_of(bit.data))
-        new = bit.reference is not None
-        if bit.reference is not None:
-            matrix = bit.data.data.shape[4:]
-            known = self._calibrations.get(key)
-            if known is None or not known.serves(bit.reference.data, matrix):
-                self._calibrations[key] = self._calibrate(bit.reference, matrix, info)
-        elif key not in self._calibrations:
+        calibration = self._calibration(encoding, bit, info)
+        images = self.image_array(bit, self._unmixed(bit.data, calibration, info), encoding)
+        gfactor, series = calibration.gfactor, self.properties.image_series
+        arrays: list[ImageArray] = []
+        if self.properties.send_out_gfactor and bit.reference is not None and gfactor is not None:
+            maps = ImageArray(gfactor.astype(np.complex64), images.headers, images.meta)
+            arrays.append(
+                self.numbered(maps, encoding, series + 10 * (encoding + 2), DataRole.GFACTOR)
+            )
+        if self.properties.send_out_snr_map:
+            snr = replace(
+                images, data=images.data if gfactor is None else _divided(images.data, gfactor)
+            )
+            arrays.append(
+                self.numbered(snr, encoding, series + 100 * (encoding + 3), DataRole.SNR_MAP)
+            )
+        arrays.append(self.numbered(images, encoding, series + encoding + 1, DataRole.IMAGE))
+        return arrays
+
+    def _calibration(self, encoding: int, bit: ReconBit, info: EncodingInfo) -> _Calibration:
+        """What `bit` is to be unmixed with."""
+        key, reference = (encoding, slices_of(bit.data)), bit.reference
+        if reference is None:
+            if key in self._calibrations:
+                return self._calibrations[key]
             raise DataError(
                 f"the data of encoding space {encoding} is accelerated and came without "
                 "calibration lines, and none came before; acquire them, or correct "
                 "parallelImaging in the MRD header"
             )
-        calibration = self._calibrations[key]
-
-        images = self.image_array(bit, self._unmixed(bit.data, calibration, info), encoding)
-        gfactor = calibration.gfactor
-        series = self.properties.image_series
-        if self.properties.send_out_gfactor and new and gfactor is not None:
-            maps = ImageArray(gfactor.astype(np.complex64), images.headers, images.meta)
-            yield self.numbered(maps, encoding, series + 10 * (encoding + 2), DataRole.GFACTOR)
-        if self.properties.send_out_snr_map:
-            snr = ImageArray(
-                images.data if gfactor is None else _divided(images.data, gfactor),
-                images.headers,
-                images.meta,
-                acquisition_headers=images.acquisition_headers,
-            )
-            yield self.numbered(snr, encoding, series + 100 * (encoding + 3), DataRole.SNR_MAP)
-        yield self.numbered(images, encoding, series + encoding + 1, DataRole.IMAGE)
+        matrix = bit.data.data.shape[4:]
+        known = self._calibrations.pop(key, None)
+        if known is None or not known.serves(reference.data, matrix):
+            del known  # its memory is needed
+            known = self._calibrate(reference, matrix, info)
+        self._calibrations[key] = known
+        return known
 
     def _calibrate(
         self, reference: DataBuffered, matrix: tuple[int, ...], info: EncodingInfo

@@ -64,8 +64,9 @@ class GenericReconCartesianReferencePrepGadget(Gadget[ReferencePrepProperties]):
         self._prepared: set[tuple[int, tuple[int, ...]]] = set()
 
     def process(self, item: ReconData) -> Iterable[Item]:
-        """Replace the references."""
-        yield ReconData([self._prepare(e, bit) for e, bit in enumerate(item.bits)])
+        """Replace the references; the item is taken over, so that the old ones can go."""
+        item.bits = [self._prepare(e, bit) for e, bit in enumerate(item.bits)]
+        yield item
 
     def _prepare(self, encoding: int, bit: ReconBit) -> ReconBit:
         if not bit.data.data.size:

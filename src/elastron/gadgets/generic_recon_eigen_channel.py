@@ -66,20 +66,20 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
         self._vectors: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
 
     def process(self, item: ReconData) -> Iterable[Item]:
-        """Transform data and references."""
-        bits: list[ReconBit] = []
-        for encoding, bit in enumerate(item.bits):
-            if not bit.data.data.size:
-                bits.append(bit)
-                continue
-            vectors = self._coefficients(encoding, bit)
-            data, reference = _transformed(bit.data, vectors), bit.reference
-            if reference is not None and reference.data is bit.data.data:
-                reference = replace(reference, data=data.data)
-            elif reference is not None:
-                reference = _transformed(reference, vectors)
-            bits.append(ReconBit(data, reference))
-        yield ReconData(bits)
+        """Transform data and references; the item is taken over, so that old arrays can go."""
+        item.bits = [self._compressed(e, bit) for e, bit in enumerate(item.bits)]
+        yield item
+
+    def _compressed(self, encoding: int, bit: ReconBit) -> ReconBit:
+        if not bit.data.data.size:
+            return bit
+        vectors = self._coefficients(encoding, bit)
+        data, reference = _transformed(bit.data, vectors), bit.reference
+        if reference is not None and reference.data is bit.data.data:
+            reference = replace(reference, data=data.data)
+        elif reference is not None:
+            reference = _transformed(reference, vectors)
+        return ReconBit(data, reference)
 
     def _coefficients(self, encoding: int, bit: ReconBit) -> np.ndarray:
         key = (encoding, slices_of(bit.data))
