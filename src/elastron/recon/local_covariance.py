@@ -20,7 +20,7 @@ import numpy as np
 Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 #: Covariances of one block take about this much, to stay in cache.
-_BLOCK_BYTES = 3 << 20
+_BLOCK_BYTES = 4 << 20
 
 
 def power_method(
