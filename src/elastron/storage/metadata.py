@@ -8,8 +8,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     and_,
-    delete,
-    insert,
     literal,
     or_,
     select,
@@ -22,19 +20,25 @@ from elastron.storage.identity import BlobId
 from elastron.storage.instants import now_ms as clock_ms
 from elastron.storage.problems import RequestError, StagedRecordGoneError
 from elastron.storage.queries import (
-    SHOWN,
+    COMPLETE,
+    DELETE,
+    DELETE_TAGS,
+    EXPIRE,
+    GET,
+    STAGE,
+    STAGE_TAGS,
     STAGED,
     VISIBLE,
     choose_driver,
-    is_blob,
-    read_blobs,
+    gather,
+    key_parameters,
     search_statement,
-    unexpired,
     used,
+    with_tags,
 )
 from elastron.storage.schema import migrate
 from elastron.storage.search import Criteria
-from elastron.storage.tables import blobs, custom_tags
+from elastron.storage.tables import blobs
 from elastron.storage.tags import BlobInfo, NewBlob
 
 GARBAGE_PAGE = 200
@@ -100,9 +104,9 @@ class SqlMetadataStore:
         ]
 
         def write(connection: Connection) -> None:
-            connection.execute(insert(blobs), record)
+            connection.execute(STAGE, record)
             if tags:
-                connection.execute(insert(custom_tags), tags)
+                connection.execute(STAGE_TAGS, tags)
 
         await self._database.write(write)
         return BlobInfo(key, new.tags, now_ms, expires_ms)
@@ -113,11 +117,7 @@ class SqlMetadataStore:
         def write(connection: Connection) -> None:
             if quota is not None:
                 self._hold_quota(connection, key.subject, size, quota, now_ms)
-            done = connection.execute(
-                update(blobs)
-                .where(is_blob(key), STAGED)
-                .values(staged=False, size_bytes=size, lease_until=None, owner=None)
-            )
+            done = connection.execute(COMPLETE, {**key_parameters(key), "size": size})
             if done.rowcount == 0:
                 raise StagedRecordGoneError(
                     "The record of this upload was collected while it ran. Upload it again."
@@ -151,8 +151,10 @@ class SqlMetadataStore:
 
     async def get(self, key: BlobId, *, expires_after_ms: int) -> BlobInfo | None:
         """A visible blob that expires after the instant given, or never."""
-        statement = select(*SHOWN).where(is_blob(key), VISIBLE, unexpired(expires_after_ms))
-        found = await self._database.read(lambda connection: read_blobs(connection, statement))
+        parameters = {**key_parameters(key), "expires_after": expires_after_ms}
+        found = await self._database.read(
+            lambda connection: gather(connection.execute(GET, parameters).all())
+        )
         return found[0] if found else None
 
     async def search(self, criteria: Criteria, *, now_ms: int) -> list[BlobInfo]:
@@ -160,7 +162,8 @@ class SqlMetadataStore:
 
         def read(connection: Connection) -> list[BlobInfo]:
             driver = choose_driver(connection, criteria)
-            return read_blobs(connection, search_statement(criteria, now_ms, driver))
+            statement = with_tags(search_statement(criteria, now_ms, driver))
+            return gather(connection.execute(statement).all())
 
         return await self._database.read(read)
 
@@ -168,9 +171,7 @@ class SqlMetadataStore:
         """Hide a visible blob for good; garbage collection would remove it from here on."""
 
         def write(connection: Connection) -> bool:
-            done = connection.execute(
-                update(blobs).where(is_blob(key), VISIBLE, unexpired(now_ms)).values(expires_at=0)
-            )
+            done = connection.execute(EXPIRE, {**key_parameters(key), "now": now_ms})
             return done.rowcount > 0
 
         return await self._database.write(write)
@@ -179,12 +180,8 @@ class SqlMetadataStore:
         """Remove a record, staged or not; one already gone is no error."""
 
         def write(connection: Connection) -> None:
-            connection.execute(
-                delete(custom_tags).where(
-                    custom_tags.c.blob_subject == key.subject, custom_tags.c.blob_id == key.id
-                )
-            )
-            connection.execute(delete(blobs).where(is_blob(key)))
+            connection.execute(DELETE_TAGS, key_parameters(key))
+            connection.execute(DELETE, key_parameters(key))
 
         await self._database.write(write)
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, false, func, literal, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from elastron.storage.identity import BlobId
 from elastron.storage.search import Criteria, Position
-from elastron.storage.tables import blobs, custom_tags
+from elastron.storage.tables import UUID_TEXT, blobs, custom_tags
 from elastron.storage.tags import BlobInfo, BlobTags
 
 COUNTED_MAX = 500
@@ -101,12 +116,7 @@ def _few(connection: Connection, table: Any, condition: ColumnElement[bool]) -> 
     return connection.execute(select(func.count()).select_from(first)).scalar_one()
 
 
-def is_blob(key: BlobId) -> ColumnElement[bool]:
-    """This record."""
-    return and_(blobs.c.subject == key.subject, blobs.c.id == key.id)
-
-
-def unexpired(instant_ms: int) -> ColumnElement[bool]:
+def unexpired(instant_ms: Any) -> ColumnElement[bool]:
     """Expires after the instant, or never."""
     return or_(blobs.c.expires_at.is_(None), blobs.c.expires_at > instant_ms)
 
@@ -127,10 +137,10 @@ def used(subject: str, now_ms: int) -> Any:
     )
 
 
-def read_blobs(connection: Connection, statement: Any) -> list[BlobInfo]:
-    """Run a statement over `SHOWN`, and fetch the tags with it."""
+def with_tags(statement: Any) -> Any:
+    """A statement over `SHOWN`, with one row for each tag of its blobs."""
     page = statement.subquery("page")
-    with_tags = (
+    return (
         select(page, custom_tags.c.tag_name, custom_tags.c.tag_value)
         .select_from(
             page.outerjoin(
@@ -143,10 +153,10 @@ def read_blobs(connection: Connection, statement: Any) -> list[BlobInfo]:
         )
         .order_by(page.c.created_at.desc(), page.c.id.desc())
     )
-    return _gather(connection.execute(with_tags).all())
 
 
-def _gather(rows: Sequence[Any]) -> list[BlobInfo]:
+def gather(rows: Sequence[Any]) -> list[BlobInfo]:
+    """The rows of `with_tags` as blobs, in their order."""
     found: dict[tuple[str, str], tuple[Any, dict[str, list[str]]]] = {}
     for row in rows:
         _, custom = found.setdefault((row.subject, row.id), (row, {}))
@@ -168,3 +178,34 @@ def _gather(rows: Sequence[Any]) -> list[BlobInfo]:
         )
         for row, custom in found.values()
     ]
+
+
+# What every request needs is built once: building a statement costs more than running it.
+KEY = and_(
+    blobs.c.subject == bindparam("key_subject"), blobs.c.id == bindparam("key_id", type_=UUID_TEXT)
+)
+GET = with_tags(
+    select(*SHOWN).where(KEY, VISIBLE, unexpired(bindparam("expires_after", type_=BigInteger)))
+)
+STAGE = insert(blobs)
+STAGE_TAGS = insert(custom_tags)
+COMPLETE = (
+    update(blobs)
+    .where(KEY, STAGED)
+    .values(staged=False, size_bytes=bindparam("size"), lease_until=None, owner=None)
+)
+EXPIRE = (
+    update(blobs)
+    .where(KEY, VISIBLE, unexpired(bindparam("now", type_=BigInteger)))
+    .values(expires_at=0)
+)
+DELETE = delete(blobs).where(KEY)
+DELETE_TAGS = delete(custom_tags).where(
+    custom_tags.c.blob_subject == bindparam("key_subject"),
+    custom_tags.c.blob_id == bindparam("key_id", type_=UUID_TEXT),
+)
+
+
+def key_parameters(key: BlobId) -> dict[str, Any]:
+    """The parameters that name a blob in the statements above."""
+    return {"key_subject": key.subject, "key_id": key.id}
