@@ -90,7 +90,10 @@ class Session:
         )
         self._waiting_since: float | None = time.monotonic()
         self._reader = MessageReader(
-            self._client, Decoder(), settings, waiting_since=lambda: self._waiting_since
+            self._client,
+            Decoder(settings.limits),
+            settings,
+            waiting_since=lambda: self._waiting_since,
         )
         self._protocol = ServerSession()
         self._queue: ItemQueue | None = None
@@ -159,8 +162,9 @@ class Session:
         for message in messages:
             match self._protocol.receive(message), message:
                 case Action.CONFIGURE, ConfigName(name):
-                    self._board.config_name = name
-                    return load_config(name, self._settings.config_folders)
+                    config = load_config(name, self._settings.config_folders)
+                    self._board.config_name = config.name  # now known to be printable
+                    return config
                 case Action.CONFIGURE, ConfigXml(xml):
                     self._board.config_name = "<inline>"
                     return parse_config(xml)

@@ -11,6 +11,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from elastron.wire import Limits
+
 MIB = 2**20
 GIB = 2**30
 
@@ -122,6 +124,10 @@ class NodeSettings(BaseModel):
         description="Threads for FFTs and over batches. None: the cores divided by the sessions "
         "running when one starts, so that a lone scan gets them all and four share them.",
     )
+    limits: Limits = Field(
+        default_factory=Limits,
+        description="Most bytes or elements of each kind of message; reasons in elastron.wire.",
+    )
     handshake_timeout_s: float = Field(
         60,
         gt=0,
@@ -162,7 +168,7 @@ class NodeSettings(BaseModel):
     )
     linger_bytes_max: int = Field(GIB, ge=0, description="The same, in bytes.")
     input_queue_bytes_max: int = Field(
-        16 * MIB,
+        4 * MIB,
         ge=1,
         description="Received data that waits for the chain. Above it the node stops reading and "
         "TCP slows the sender. More does not make it faster.",

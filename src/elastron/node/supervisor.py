@@ -11,7 +11,6 @@ import contextlib
 import secrets
 import socket
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from elastron.node.listening import listen, peer_name
 from elastron.node.metrics import NodeMetrics
 from elastron.node.outcome import Outcome
 from elastron.node.pool import Worker, WorkerPool, WorkerState
+from elastron.node.running import RunningSession
 from elastron.node.scoreboard import Scoreboard
 from elastron.node.settings import Address, NodeSettings, available_cores
 from elastron.node.transport import tune
@@ -31,36 +31,6 @@ from elastron.node.transport import tune
 _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
 _LEAVING_MAX = 16
-
-
-@dataclass(eq=False)
-class _Session:
-    """A session that holds a worker."""
-
-    id: str
-    peer: str
-    sock: socket.socket
-    board: Scoreboard
-    log: Any
-    worker: Worker | None = None
-    started: float = field(default_factory=time.monotonic)
-    stop_reason: str | None = None
-    stop_outcome: Outcome = Outcome.CANCELLED
-
-    def describe(self) -> dict[str, Any]:
-        """For `/sessions`; nothing of the patient."""
-        return {
-            "id": self.id,
-            "peer": self.peer,
-            "config": self.board.config_name,
-            "state": self.board.state.name,
-            "seconds": round(time.monotonic() - self.started, 3),
-            "bytes_in": self.board.bytes_in,
-            "bytes_out": self.board.bytes_out,
-            "acquisitions": self.board.acquisitions,
-            "images": self.board.images,
-            "pid": None if self.worker is None else self.worker.pid,
-        }
 
 
 class Node:
@@ -83,13 +53,15 @@ class Node:
         self.draining = False
         self._log = structlog.get_logger()
         self._pool = WorkerPool(settings)
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, RunningSession] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._unoccupied = asyncio.Event()
         self._unoccupied.set()
         self._silent: set[asyncio.Future[None]] = set()
         self._traffic = [0, 0]
         self._listener: socket.socket | None = None
+        # Silent ones, sessions, and as many that are being refused.
+        self._connections_max = 2 * (settings.pending_connections_max + settings.capacity)
         self._accepting: asyncio.Task[None] | None = None
         self._stack = contextlib.AsyncExitStack()
         self.metrics = NodeMetrics(
@@ -262,6 +234,9 @@ class Node:
         log = self._log.bind(session=session_id)
         log.debug("connected", peer=peer)
         try:
+            if len(self._connections) > self._connections_max:
+                self.metrics.refused.labels("flood").inc()
+                return  # without a word: words cost time and descriptors
             if self._refusal() is None and not await self._first_byte(sock, log, peer):
                 return
             if (refusal := self._refusal()) is not None:
@@ -270,7 +245,7 @@ class Node:
                 log.warning("refused", peer=peer, reason=text)
                 await farewell.refuse(sock, text, self.settings)
                 return
-            session = _Session(session_id, peer, sock, Scoreboard(), log)
+            session = RunningSession(session_id, peer, sock, Scoreboard(), log)
             self._sessions[session_id] = session
             self._unoccupied.clear()
             try:
@@ -327,7 +302,7 @@ class Node:
 
     # --- sessions -------------------------------------------------------------------------------
 
-    async def _run_session(self, session: _Session) -> None:
+    async def _run_session(self, session: RunningSession) -> None:
         self.metrics.started.inc()
         outcome, detail = Outcome.ERROR, {}
         try:
@@ -346,7 +321,7 @@ class Node:
                 summary.pop(name)
             level("session ended", **summary, **detail)
 
-    async def _work(self, session: _Session) -> tuple[Outcome, dict[str, Any]]:
+    async def _work(self, session: RunningSession) -> tuple[Outcome, dict[str, Any]]:
         try:
             worker = await self._hand_over(session)
         except CapacityError as error:
@@ -373,7 +348,7 @@ class Node:
             outcome = session.stop_outcome
         return outcome, report
 
-    async def _hand_over(self, session: _Session) -> Worker:
+    async def _hand_over(self, session: RunningSession) -> Worker:
         cores, running = available_cores(), self.running
         letter = {
             "id": session.id,
@@ -386,10 +361,12 @@ class Node:
                 session.worker = worker
                 session.log.info("session begins", peer=session.peer, worker=worker.pid)
                 if session.stop_reason is not None:
-                    worker.cancel(session.stop_reason)
+                    self._insist(worker, session.stop_reason)
                 return worker
 
-    async def _mourn(self, session: _Session, worker: Worker) -> tuple[Outcome, dict[str, Any]]:
+    async def _mourn(
+        self, session: RunningSession, worker: Worker
+    ) -> tuple[Outcome, dict[str, Any]]:
         """A worker has died: say so in the log, and to the client if its stream is whole."""
         if session.stop_reason is not None:
             outcome, text = session.stop_outcome, session.stop_reason
@@ -404,13 +381,15 @@ class Node:
         await farewell.refuse(session.sock, text if tell else None, self.settings)
         return outcome, {"reason": text}
 
-    def _stop_session(self, session: _Session, reason: str, outcome: Outcome) -> None:
+    def _stop_session(self, session: RunningSession, reason: str, outcome: Outcome) -> None:
         """Ask a session to end; insist after a while."""
         if session.stop_reason is not None:
             return
         session.stop_reason, session.stop_outcome = reason, outcome
         session.log.warning("session is stopped", reason=reason)
-        worker = session.worker
-        if worker is not None:
-            worker.cancel(reason)
-            asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, worker.kill)
+        if session.worker is not None:
+            self._insist(session.worker, reason)
+
+    def _insist(self, worker: Worker, reason: str) -> None:
+        worker.cancel(reason)
+        asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, worker.kill)

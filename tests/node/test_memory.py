@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import psutil
+
+from elastron.node.memory import PeakMemory
+from elastron.wire.messages import Close, HeaderXml
+
+from .harness import HEADER, NodeProcess, scan, stream_config, texts, wire_bytes
+
+MIB = 2**20
+
+
+def test_growth_is_seen_after_it_is_over() -> None:
+    memory = PeakMemory()
+    before = memory.growth()
+    assert before is not None
+    np.ones(64 * MIB, np.uint8).sum()
+    grown = memory.growth()
+    assert grown is not None
+    assert 60 * MIB < grown < 100 * MIB
+    again = PeakMemory().growth()
+    assert again is not None
+    assert again < 30 * MIB
+
+
+def test_a_slow_chain_slows_the_sender_and_loses_nothing(node: NodeProcess) -> None:
+    """Ten times what the queue may hold; `benchmarks.node` sends a thousand times as much."""
+    repetitions = 1000
+    data = wire_bytes(scan(repetitions))
+    assert len(data) > 40 * MIB
+    with node.connect() as peer:
+        peer.send(stream_config("SlowGadget:seconds=0.01"), HeaderXml(HEADER))
+        half = len(data) // 2
+        peer.send_bytes(data[:half])
+        worker = psutil.Process(node.wait_for_session()["pid"])
+        private = worker.memory_full_info().uss
+        peer.send_bytes(data[half:]).send(Close())
+        answer = peer.receive()
+    assert texts(answer) == f"readouts {32 * repetitions}, in order True"
+    assert private < 60 * MIB
+    ended = node.wait_for_log(f'"acquisitions": {32 * repetitions}.*"event": "session ended"')
+    assert ended["memory_bytes"] < 32 * MIB
