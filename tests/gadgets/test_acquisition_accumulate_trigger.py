@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from elastron.gadgets.acquisition_accumulate_trigger import AcquisitionAccumulateTriggerGadget
+from elastron.gadgets.acquisition_accumulate_trigger import (
+    AcquisitionAccumulateTriggerGadget,
+    AcquisitionAccumulateTriggerProperties,
+)
 from elastron.mrd.acquisition import AcquisitionFlag
 from elastron.mrd.waveform import WAVEFORM_HEADER, Waveform
 from elastron.wire.messages import Text
 
-from .scan_parts import batch, make, run
+from .scan_parts import batch, context, header, make, run
 
 
 def numbered(n, **fields):
@@ -161,3 +164,39 @@ def test_how_readouts_are_batched_does_not_matter(values, data):
     assert sorted(chain(*whole)) == list(range(len(values)))
     for bucket in trigger([item], **properties):
         assert len(bucket.data_statistics[0].seen["slice"]) == 1
+
+
+REPETITIONS = [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def released(flag, ends=(2, 5, 8), mrd_header=None, **fields):
+    """Repetitions of the buckets, with `flag` on the readouts that end one."""
+    item = numbered(9, **{"repetition": REPETITIONS, **fields})
+    item.headers["flags"][list(ends)] |= flag.mask
+    parts = [item.select(slice(0, 4)), item.select(slice(4, None))]
+    gadget = AcquisitionAccumulateTriggerGadget(
+        AcquisitionAccumulateTriggerProperties(release_repetitions=True),
+        context(mrd_header or header()),
+    )
+    return [sorted(bucket.data_statistics[0].seen["repetition"]) for bucket in gadget(parts)]
+
+
+@pytest.mark.parametrize(
+    "flag", [AcquisitionFlag.LAST_IN_REPETITION, AcquisitionFlag.LAST_IN_SLICE]
+)
+def test_complete_repetitions_are_released(flag):
+    assert released(flag) == [[0], [1], [2]]
+
+
+def test_repetitions_that_may_go_on_are_kept_to_the_end():
+    last_in_slice = AcquisitionFlag.LAST_IN_SLICE
+    # Nothing says that a repetition is over.
+    assert released(AcquisitionFlag.FIRST_IN_SLICE) == [[0, 1, 2]]
+    # Repetitions take turns.
+    assert released(last_in_slice, (6, 7, 8), repetition=[0, 1, 2] * 3) == [[0, 1, 2]]
+    # Other slices, averages or contrasts of a repetition may follow.
+    for name in ("slice", "average", "contrast", "phase", "set"):
+        several = header(limits={name: (0, 1, 0)})
+        assert released(last_in_slice, mrd_header=several) == [[0, 1, 2]], name
+    slices = header(limits={"slice": (0, 1, 0)})
+    assert released(AcquisitionFlag.LAST_IN_REPETITION, mrd_header=slices) == [[0], [1], [2]]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.gadgets.scan_parts import batch, context, header
 
 from elastron.errors import DataError
 from elastron.gadgets.asymmetric_echo_adjust_ro import AsymmetricEchoAdjustROGadget
 from elastron.gadgets.base import Properties
 from elastron.mrd.acquisition import AcquisitionFlag
+from tests.gadgets.scan_parts import batch, context, header
 
 DATA = np.arange(1, 25).reshape(2, 1, 12)
 

@@ -4,6 +4,6 @@ from elastron.wire.messages import Query, Text
 from .scan_parts import batch, noise, run
 
 
-def test_texts_end_here_and_all_else_passes():
-    item, query = batch(noise(1, 1, 4)), Query("gadgetron::info", 1)
-    assert run(ImageFinishGadget, [item, Text("hello"), query]) == [item, query]
+def test_everything_passes_texts_for_the_client_too():
+    items = [batch(noise(1, 1, 4)), Text("hello"), Query("gadgetron::info", 1)]
+    assert run(ImageFinishGadget, items) == items

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from tests.gadgets.scan_parts import batch, context, header
 
 from elastron.blobs.memory import MemoryBlobStore
 from elastron.errors import ConfigError, DataError, StorageError, StorageUnavailableError
@@ -14,6 +13,7 @@ from elastron.gadgets.noise_adjust import NoiseAdjustGadget, NoiseAdjustProperti
 from elastron.gadgets.noise_summary import NoiseSummaryGadget, NoiseSummaryProperties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
 from elastron.wire.messages import DependencyQuery, Text
+from tests.gadgets.scan_parts import batch, context, header
 
 NOISE = (AcquisitionFlag.IS_NOISE_MEASUREMENT,)
 COILS = ("A", "B", "C", "D")

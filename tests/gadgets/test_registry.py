@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
-from elastron.gadgets.extract import ExtractGadget
 
 from elastron.errors import ConfigError
 from elastron.gadgets import registry
 from elastron.gadgets.base import Gadget
+from elastron.gadgets.extract import ExtractGadget
 from elastron.gadgets.registry import GADGETS, find_gadget, gadget_names
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
+from ismrmrd.xsd import encodingLimitsType, ismrmrdHeader
 from pydantic import BeforeValidator, Field
 
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
@@ -54,12 +55,18 @@ class AcquisitionAccumulateTriggerProperties(Properties):
         sorting_dimension: one bucket for each value of this counter.
         n_acquisitions_before_trigger: readouts before the first trigger.
         n_acquisitions_before_ongoing_trigger: readouts before each later trigger.
+        release_repetitions: with `trigger_dimension` none: do not keep a repetition that is
+            complete until the end. Buckets are sent before the first readout of another
+            repetition if they hold one only, whose last readout was flagged to end it (with a
+            single slice, to end the slice), and if the header encodes no averages, contrasts,
+            phases or sets, which could belong to it and come later. For chains whose N and S are not the repetition.
     """
 
     trigger_dimension: Dimension = "none"
     sorting_dimension: Dimension = "none"
     n_acquisitions_before_trigger: int = Field(40, ge=0)
     n_acquisitions_before_ongoing_trigger: int = Field(40, ge=0)
+    release_repetitions: bool = False
 
 
 class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProperties]):
@@ -83,6 +90,9 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
         self._previous: int | None = None
         self._missing = max(1, properties.n_acquisitions_before_trigger)
         self._n_triggers = 0
+        self._ending = _ending_flags(context.header) if properties.release_repetitions else ()
+        self._repetitions: set[int] = set()
+        self._ended = False
 
     def process(self, item: AcquisitionBatch | Waveform) -> Iterable[Item]:
         """Accumulate; send what is complete."""
@@ -96,6 +106,8 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
         trigger = self.properties.trigger_dimension
         if trigger == "n_acquisitions":
             yield from self._by_count(imaging)
+        elif trigger == "none" and self._ending:
+            yield from self._by_repetition(imaging)
         elif trigger == "none":
             self._sort(imaging)
         else:
@@ -110,6 +122,16 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
             if self._previous is not None and value != self._previous:
                 yield from self._send()
             self._previous = value
+            self._sort(part)
+
+    def _by_repetition(self, batch: AcquisitionBatch) -> Iterator[Bucket]:
+        for part, value in _runs(batch, "repetition"):
+            if self._ended and value not in self._repetitions:
+                yield from self._send()
+                self._repetitions.clear()
+            self._repetitions.add(value)
+            # Where repetitions take turns, the end of one is not the end of all.
+            self._ended = len(self._repetitions) == 1 and bool(part.any_flag(*self._ending)[-1])
             self._sort(part)
 
     def _by_count(self, batch: AcquisitionBatch) -> Iterator[Bucket]:
@@ -163,6 +185,22 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
             bucket.data_statistics = statistics(bucket.data)
             bucket.reference_statistics = statistics(bucket.reference)
             yield bucket
+
+
+def _ending_flags(header: ismrmrdHeader) -> tuple[AcquisitionFlag, ...]:
+    """Flags after which a repetition is complete; none where the header leaves it open."""
+    limits = [encoding.encodingLimits for encoding in header.encoding]
+    outer = ("average", "contrast", "phase", "set")
+    if not limits or any(_encodes_several(limit, name) for limit in limits for name in outer):
+        return ()
+    if any(_encodes_several(limit, "slice") for limit in limits):
+        return (AcquisitionFlag.LAST_IN_REPETITION,)
+    return (AcquisitionFlag.LAST_IN_REPETITION, AcquisitionFlag.LAST_IN_SLICE)
+
+
+def _encodes_several(limits: encodingLimitsType, name: str) -> bool:
+    limit = getattr(limits, name)
+    return limit is not None and limit.maximum > limit.minimum
 
 
 def statistics(batches: list[AcquisitionBatch]) -> list[BucketStatistics]:
