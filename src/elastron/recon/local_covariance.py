@@ -19,8 +19,10 @@ import numpy as np
 #: Sums over the windows and unit vectors, (channels, pixels) -> result of that shape.
 Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-#: Covariances of one block take about this much, to stay in cache.
+#: Covariances of one block take about this much at most, to stay in cache.
 _BLOCK_BYTES = 4 << 20
+#: Lines of a block; beyond, the halo costs little and memory counts.
+_LINES_MAX = 24
 
 
 def power_method(
@@ -53,7 +55,7 @@ def power_method(
     scale = np.float32(1 / peak if 0 < peak < float("inf") else 1)
     planes = min(depth, 8)
     line = 4 * channels * (channels + 1) * (width + size[2] - 1) * (planes + size[0] - 1)
-    lines = min(max(4, _BLOCK_BYTES // line), -(-height // threads))
+    lines = min(_LINES_MAX, max(4, _BLOCK_BYTES // line), -(-height // threads))
     lines = -(-height // -(-height // lines))  # blocks of about equal height
     result = np.empty(images.shape, np.complex64)
     corners = list(product(range(0, depth, planes), range(0, height, lines)))
