@@ -207,7 +207,7 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
                     wait([fitted])
                 maps = self._coil_map(lines[:targets], reference, matrix, info)
                 kernel = fitted.result()
-            unmixing[index] = unmixing_coefficients(kernel, maps, threads=threads)
+            unmixing[index] = unmixing_coefficients(kernel, maps)
             if gfactor is not None:
                 gfactor[index] = g_factor(unmixing[index], kernel.acceleration)
         self.context.log.debug(

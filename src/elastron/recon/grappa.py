@@ -16,7 +16,6 @@ Arrays are (channels, E2, E1, RO) in k-space and (channels, z, y, x) in image sp
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -27,8 +26,10 @@ from array_api_compat import array_namespace, is_numpy_array
 
 from elastron.errors import DataError
 
-#: Large temporary arrays are built in blocks of about this size, so that they stay in cache.
+#: Rows of the calibration system are built in blocks of about this size, to stay in cache.
 _BLOCK_BYTES = 1 << 20
+#: What an accelerator is given at a time.
+_BATCH_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +305,7 @@ def _convolution_kernel(
     return taps, offsets
 
 
-def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any, *, threads: int = 1) -> Any:
+def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any) -> Any:
     """Coefficients that turn aliased channel images into one combined image.
 
     u_src(r) = Σ_dst conj(c_dst(r)) Σ_t k_dst,src(t) exp(2πi t r / N): the image-domain kernel
@@ -313,7 +314,6 @@ def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any, *, threads: int =
     Args:
         kernel: from `calibrate`.
         coil_map: complex64, (targets, z, y, x); its shape sets the matrix.
-        threads: cores to use (NumPy only).
 
     Returns:
         complex64, (sources, z, y, x); in memory (z, y, sources, x).
@@ -326,31 +326,30 @@ def unmixing_coefficients(kernel: GrappaKernel, coil_map: Any, *, threads: int =
         _phases(xp, size, offsets)
         for size, offsets in zip((depth, height, width), kernel.offsets, strict=True)
     )
-    x_taps = phase_x.shape[1]
+    n_basis = phase_x.shape[1] * n_targets
     # (E2 taps, E1 taps, sources, RO taps x targets)
     taps = xp.permute_dims(taps, (1, 2, 4, 3, 0))
     t2, t1 = taps.shape[:2]
     by_z = phase_z @ xp.reshape(taps, (t2, -1))
     out = xp.empty((depth, height, n_sources, width), dtype=xp.complex64)
-    conj_x = xp.matrix_transpose(phase_x)[None, :, None, :]
-    lines = max(1, _BLOCK_BYTES // (8 * width * x_taps * n_targets))
-
-    def lines_of(block: tuple[int, int]) -> None:
-        z, y = block
-        y1 = min(y + lines, height)
+    phase_x = xp.matrix_transpose(phase_x)[:, None, :]
+    in_place = is_numpy_array(out)
+    step = height if in_place else max(1, _BATCH_BYTES // (8 * width * n_basis))
+    for z, y in product(range(depth), range(0, height, step)):
+        y1 = min(y + step, height)
         by_y = phase_y[y:y1, ...] @ xp.reshape(by_z[z, :], (t1, -1))
-        by_y = xp.reshape(by_y, (y1 - y, n_sources, x_taps * n_targets))
+        by_y = xp.reshape(by_y, (y1 - y, n_sources, n_basis))
         coil = xp.conj(xp.permute_dims(coil_map[:, z, y:y1, :], (1, 0, 2)))
-        basis = xp.reshape(conj_x * coil[:, None, ...], (-1, x_taps * n_targets, width))
-        out[z, y:y1, ...] = by_y @ basis
-
-    blocks = list(product(range(depth), range(0, height, lines)))
-    if threads > 1 and is_numpy_array(out):
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lines_of, blocks))
-    else:
-        for block in blocks:
-            lines_of(block)
+        if not in_place:
+            basis = xp.reshape(phase_x * coil[:, None, ...], (-1, n_basis, width))
+            out[z, y:y1, ...] = by_y @ basis
+            continue
+        # Line by line, so that all stays in the innermost cache.
+        basis = np.empty((n_basis // n_targets, n_targets, width), np.complex64)
+        flat = basis.reshape(n_basis, width)
+        for i in range(height):
+            np.multiply(phase_x, coil[i], out=basis)
+            np.matmul(by_y[i], flat, out=out[z, i])
     return xp.permute_dims(out, (2, 0, 1, 3))
 
 
