@@ -18,7 +18,14 @@ from elastron.node import NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/cli.md"
 
-COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+COMMANDS = {
+    " ".join(path): command
+    for name, group in typer.main.get_command(app).commands.items()  # pyright: ignore
+    for path, command in [
+        ((name,), group),
+        *(((name, sub), inner) for sub, inner in getattr(group, "commands", {}).items()),
+    ]
+}
 
 
 def test_the_version(run):
@@ -27,7 +34,7 @@ def test_the_version(run):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help(run, name):
-    assert "Usage" in run(name, "--help").stdout
+    assert "Usage" in run(*name.split(), "--help").stdout
     assert COMMANDS[name].help
 
 
@@ -83,7 +90,7 @@ def test_completion_knows_the_commands():
         env=env,
         check=False,
     )
-    assert done.stdout.split() == ["send"]
+    assert done.stdout.split() == ["send", "storage"]
 
 
 def test_help_and_completion_import_nothing_heavy():

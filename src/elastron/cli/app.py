@@ -9,7 +9,19 @@ import typer
 from typer.core import TyperGroup
 
 import elastron
-from elastron.cli import configs, export, inspect, node, phantom, query, recon, send, up, view
+from elastron.cli import (
+    configs,
+    export,
+    inspect,
+    node,
+    phantom,
+    query,
+    recon,
+    send,
+    storage,
+    up,
+    view,
+)
 from elastron.cli.console import show_error
 from elastron.errors import ElastronError
 
@@ -77,6 +89,7 @@ app.command(rich_help_panel=_SCANS)(inspect.inspect)
 app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
 app.command(rich_help_panel=_SERVERS)(node.node)
+app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(query.query)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
 

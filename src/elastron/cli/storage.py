@@ -19,6 +19,7 @@ LEVELS = ("debug", "info", "warn", "error", "fatal", "panic", "disabled")
 app = typer.Typer(
     help="Run the MRD storage server, or look at what one holds.",
     invoke_without_command=True,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -68,7 +69,7 @@ def storage(
         str | None, typer.Option(help="Most bytes of one subject's blobs. Default: no quota.")
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option(help="Settings file; its section [storage] is read.")
+        Path | None, typer.Option(help="Settings file; its section storage is read.")
     ] = None,
     pretty_print: Annotated[
         bool, typer.Option("--pretty-print", "-p", help="Logs for people instead of JSON.")
