@@ -7,6 +7,9 @@ import os
 import platform
 import sys
 
+# As in the node: the floors' small products are faster without BLAS threads of their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy
 import scipy
 

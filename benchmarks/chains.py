@@ -18,7 +18,7 @@ import scipy.fft
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.session import RunningNode, peak_memory_mb, running_node
+from benchmarks.session import RunningNode, running_node, session_memory_mb
 from elastron.mrd.header import serialize_header
 from elastron.recon.phantom_scan import Calibration, PhantomSettings, phantom_acquisitions
 from elastron.wire import Decoder, encode
@@ -158,7 +158,7 @@ def measure(node: RunningNode, case: Case) -> tuple[float, float, float, float, 
     for _ in range(RUNS):
         took, images = send_scan(node.port, buffers)
         seconds.append(took)
-    peak = peak_memory_mb(node, lambda: send_scan(node.port, buffers))
+    peak = session_memory_mb(node, lambda: send_scan(node.port, buffers))
     return float(np.median(seconds)), min(seconds), size, peak, images
 
 
@@ -196,7 +196,7 @@ def main() -> None:
                 f"{peak:.0f}",
                 f"{case.cpp_peak_mb / 5:.0f}",
             )
-    Console().print(table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import statistics
 import tempfile
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import psutil
 
@@ -38,7 +36,6 @@ def main() -> None:
         with running_node(capacity=4) as node:
             first_message(node)
             four_at_once(node)
-            peak_memory(node)
             bounded_memory(node)
 
 
@@ -106,34 +103,6 @@ def _together(node: RunningNode, buffers: list[bytes | memoryview], clients: int
     for thread in threads:
         thread.join()
     return time.perf_counter() - start
-
-
-def peak_memory(node: RunningNode) -> None:
-    """A session's peak memory above an idle worker's, as the worker itself reports it."""
-    for case in CASES:
-        peak = session_memory_mb(node, encoded_scan(case.config, case.scan))
-        print(
-            f"{case.name} {case.config}: peak memory {peak:.0f} MB (C++ Gadgetron "
-            f"{case.cpp_peak_mb:.0f} MB, a fifth of it {case.cpp_peak_mb / 5:.0f})"
-        )
-
-
-def session_memory_mb(node: RunningNode, buffers: list[bytes | memoryview]) -> float:
-    """Peak memory (MB of 1e6 bytes) of one session with this stream."""
-    sessions, total = _memory_metric(node)
-    send_scan(node.port, buffers)
-    while _memory_metric(node)[0] == sessions:
-        time.sleep(0.01)
-    return (_memory_metric(node)[1] - total) / 1e6
-
-
-def _memory_metric(node: RunningNode) -> tuple[float, float]:
-    text = httpx.get(f"http://127.0.0.1:{node.admin_port}/metrics").text
-    figures = []
-    for name in ("count", "sum"):
-        match = re.search(rf"^elastron_session_memory_bytes_{name} (\S+)$", text, re.MULTILINE)
-        figures.append(float(match[1]) if match else 0.0)
-    return figures[0], figures[1]
 
 
 def bounded_memory(node: RunningNode) -> None:

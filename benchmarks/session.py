@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
-import psutil
 
 
 @dataclass(frozen=True)
@@ -55,28 +54,25 @@ def running_node(*, capacity: int, options: tuple[str, ...] = ()) -> Iterator[Ru
         process.wait(30)
 
 
-def peak_memory_mb(node: RunningNode, scan: Callable[[], object]) -> float:
-    """Largest growth of a process of the node while `scan` runs (MB of 1e6 bytes).
+def session_memory_mb(node: RunningNode, scan: Callable[[], object]) -> float:
+    """Peak memory of the one session that `scan` runs, above an idle worker's (MB of 1e6 bytes).
 
-    The kernel's high-water mark of each process is reset before and read after, so nothing falls
-    between samples. A worker that is forked for the scan counts from what it was forked with.
+    The worker reports it: the kernel's high-water mark, reset when the session begins.
     """
-    processes = psutil.Process(node.pid).children(recursive=True)
-    idle = {}
-    for process in processes:
-        with contextlib.suppress(OSError, psutil.Error):
-            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-            idle[process.pid] = _status_kib(process.pid, "VmRSS")
+    sessions, total = _memory_metric(node)
     scan()
-    growth = [0]
-    for pid, before in idle.items():
-        with contextlib.suppress(OSError):
-            growth.append(_status_kib(pid, "VmHWM") - before)
-    return max(growth) * 1024 / 1e6
+    deadline = time.monotonic() + 10
+    while _memory_metric(node)[0] == sessions:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the node does not report the session's memory")
+        time.sleep(0.01)
+    return (_memory_metric(node)[1] - total) / 1e6
 
 
-def _status_kib(pid: int, field: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise OSError(f"no {field} of process {pid}")
+def _memory_metric(node: RunningNode) -> tuple[float, float]:
+    text = httpx.get(f"http://127.0.0.1:{node.admin_port}/metrics").text
+    figures = []
+    for name in ("count", "sum"):
+        match = re.search(rf"^elastron_session_memory_bytes_{name} (\S+)$", text, re.MULTILINE)
+        figures.append(float(match[1]) if match else 0.0)
+    return figures[0], figures[1]

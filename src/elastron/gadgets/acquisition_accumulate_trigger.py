@@ -59,7 +59,8 @@ class AcquisitionAccumulateTriggerProperties(Properties):
             complete until the end. Buckets are sent before the first readout of another
             repetition if they hold one only, whose last readout was flagged to end it (with a
             single slice, to end the slice), and if the header encodes no averages, contrasts,
-            phases or sets, which could belong to it and come later. For chains whose N and S are not the repetition.
+            phases or sets, which could belong to it and come later. For chains whose N and S are
+            not the repetition.
     """
 
     trigger_dimension: Dimension = "none"
