@@ -14,18 +14,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from typer.testing import CliRunner
 
-from elastron.cli import settings
 from elastron.cli.storage import app
 from elastron.errors import ElastronError
 
 SERVE = """
-import sys
-from elastron.cli import settings
-settings.SECTIONS = tuple({*settings.SECTIONS, "storage"})
-from elastron.cli.storage import app
-app()
+from elastron.cli.storage import mrd_storage_server
+mrd_storage_server()
 """
 
 
@@ -59,6 +56,12 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         _, rest = self.process.communicate(timeout=60)
         return rest
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +176,22 @@ def test_our_variables_win_over_the_originals(tmp_path: Path) -> None:
     assert not (tmp_path / "metadata.db").exists()
 
 
+def test_the_gadgetrons_own_server(tmp_path: Path) -> None:
+    """As the Gadgetron starts it: by this name, with its process id."""
+    started = Server(tmp_path, "--require-parent-pid", str(os.getpid()))
+    assert httpx.get(f"{started.url}/healthcheck", trust_env=False).status_code == 200
+    started.end()
+    assert started.process.returncode == 0
+    orphan = Server(tmp_path, "--require-parent-pid", "1")
+    assert orphan.process.wait(timeout=20) == 0
+    orphan.process.communicate()
+    refused = Server(tmp_path, "--listen", "0.0.0.0:0")
+    assert "error: The storage server holds patient data" in refused.first
+    assert refused.process.wait(timeout=20) == 1
+    refused.process.communicate()
+
+
 def test_an_open_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "SECTIONS", (*settings.SECTIONS, "storage"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ElastronError, match="anybody"):
         run("--listen", "0.0.0.0:0")

@@ -128,6 +128,11 @@ async def test_all_criteria_must_hold(metadata: SqlMetadataStore) -> None:
     assert await metadata.search(subjects, now_ms=NOW) == []
     assert await ids(metadata, {"subject": "s", "unknown": "x"}) == []
     assert await ids(metadata, {"subject": "s", "device": ""}) == []
+    assert await ids(metadata, {"subject": "s", "a": "\x00"}) == []
+    many = {f"t{number}": "x" for number in range(64)}
+    assert await ids(metadata, {"subject": "s", **many}) == []
+    loaded = await add(metadata, **{name: (value,) for name, value in many.items()})
+    assert await ids(metadata, {"subject": "s", **many}) == [loaded.id]
 
 
 async def test_values_are_long_and_case_sensitive(metadata: SqlMetadataStore) -> None:

@@ -293,3 +293,15 @@ def _path(item: dict[str, Any], field: str) -> str:
 def _size(client: httpx.Client, item: dict[str, Any]) -> int | None:
     answer = client.head(_path(item, "data"))
     return int(answer.headers["content-length"]) if answer.is_success else None
+
+
+def mrd_storage_server() -> None:
+    """The command `mrd-storage-server`: under this name a Gadgetron starts its own server."""
+    from elastron.cli.console import show_error  # noqa: PLC0415
+    from elastron.errors import ElastronError  # noqa: PLC0415
+
+    try:
+        app()
+    except ElastronError as error:
+        show_error(str(error))
+        raise SystemExit(1) from None

@@ -44,7 +44,7 @@ def configure_logging(level: str = "info", *, pretty: bool = False) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))

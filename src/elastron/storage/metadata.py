@@ -159,6 +159,8 @@ class SqlMetadataStore:
 
     async def search(self, criteria: Criteria, *, now_ms: int) -> list[BlobInfo]:
         """Visible, unexpired matches, newest first: at most `criteria.limit` + 1."""
+        if criteria.impossible:
+            return []
 
         def read(connection: Connection) -> list[BlobInfo]:
             driver = choose_driver(connection, criteria)

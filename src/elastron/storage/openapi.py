@@ -91,23 +91,13 @@ _ALWAYS = {
 }
 _SUBJECT = "Patient ID, or `$null` for what belongs to a scanner."
 _EXACT = [_query(name, "Equal to this.") for name in ("device", "name", "session")]
-_CUSTOM = {
-    "name": "tags",
-    "in": "query",
-    "description": "Any other name is a custom tag; all that are given must match.",
-    "style": "form",
-    "explode": True,
-    "schema": {
-        "type": "object",
-        "additionalProperties": {"type": "string"},
-        "maxProperties": 8,
-    },
-}
+# Any name may be a custom tag, which OpenAPI cannot say; the Gadgetron's own stands for all.
+_OTHER_NAMES = "A custom tag, as any other name is."
 _SEARCH = [
     _query("subject", _SUBJECT, required=True),
     *_EXACT,
     _query("_at", "Created at this instant (RFC 3339) or before.", format="date-time"),
-    _CUSTOM,
+    _query("measurement", f"{_OTHER_NAMES} All that are given must match."),
 ]
 _VALUE: dict[str, Any] = {
     "maxLength": VALUE_BYTES_MAX,  # of ASCII; JSON Schema cannot count bytes
@@ -127,16 +117,7 @@ _CREATE = [
         "Time to live, such as 90s, 1h30m, 48h; absent: kept for ever.",
         pattern=r"^(0|([0-9]{1,5}(\.[0-9]{1,3})?(ns|us|ms|s|m|h)){1,3})$",
     ),
-    {
-        **_CUSTOM,
-        "description": "Any other name is a custom tag; repeat it for several values.",
-        "schema": {
-            "type": "object",
-            "propertyNames": {"pattern": "^x[a-zA-Z0-9_-]{0,63}$"},
-            "additionalProperties": {"type": "string", **_VALUE},
-            "maxProperties": 8,
-        },
-    },
+    _query("measurement", f"{_OTHER_NAMES} Repeat it for several values.", **_VALUE),
 ]
 _ID = {
     "name": "id",

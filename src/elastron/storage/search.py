@@ -16,6 +16,9 @@ from elastron.storage.query import encode_query, group
 from elastron.storage.tags import SINGLE, BlobInfo
 
 PAGE_MAX = 100
+CUSTOM_MAX = 64
+"""Most custom tags in one search; a blob has a handful."""
+
 _INT64_MAX = 2**63 - 1
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _COLUMNS = ("subject", *SINGLE)
@@ -45,6 +48,8 @@ class Criteria:
         position: continue behind it.
         limit: items a page.
         everything: no subject asked for, on purpose (the listing extension).
+        impossible: nothing can match, and a database might not even take the question: no stored
+            text holds a NUL.
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -53,6 +58,7 @@ class Criteria:
     position: Position | None
     limit: int
     everything: bool = False
+    impossible: bool = False
 
     def newest(self) -> Criteria:
         """The same, for the first match only."""
@@ -75,17 +81,19 @@ def parse_criteria(pairs: Sequence[tuple[str, str]]) -> Criteria:
         raise RequestError(
             400, "InvalidQuery", "Parameter 'subject' is missing; use $null for scanner-wide blobs."
         )
-    if any("\x00" in name or any("\x00" in v for v in values) for name, values in tags.items()):
-        raise RequestError(400, "InvalidQuery", "A query parameter holds a NUL character.")
+    custom = tuple(
+        (n, v) for n, values in tags.items() if n not in _COLUMNS for v in dict.fromkeys(values)
+    )
+    if len(custom) > CUSTOM_MAX:
+        raise RequestError(400, "InvalidQuery", f"More than {CUSTOM_MAX} custom tags at once.")
     return Criteria(
         columns=tuple((n, v) for n in _COLUMNS for v in dict.fromkeys(tags.get(n, ()))),
-        custom=tuple(
-            (n, v) for n, values in tags.items() if n not in _COLUMNS for v in dict.fromkeys(values)
-        ),
+        custom=custom,
         at_ms=at_ms,
         position=position,
         limit=limit,
         everything=everything,
+        impossible=any("\x00" in text for n, values in tags.items() for text in (n, *values)),
     )
 
 
