@@ -284,6 +284,9 @@ class Node:
         """Wait until the client speaks; a silent one holds no worker."""
         timeout_s = self.settings.handshake_timeout_s
         try:
+            with contextlib.suppress(BlockingIOError):  # most clients speak at once
+                if sock.recv(1, socket.MSG_PEEK):
+                    return True
             await asyncio.wait_for(farewell.readable(sock, self._silent), timeout_s)
             if self.draining or sock.recv(1, socket.MSG_PEEK):
                 return True

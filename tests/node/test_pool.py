@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from elastron.node.pool import WorkerPool, WorkerState
+from elastron.node.scoreboard import Scoreboard, SessionState
+from elastron.node.settings import NodeSettings
+from elastron.wire import encode
+from elastron.wire.messages import Close
+
+SESSION = {"id": "test", "threads": 1, "running": 1}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(NodeSettings(capacity=4, warm_workers=1, log_level="error"))
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_serves_one_session_and_ends(pool: WorkerPool) -> None:
+    worker = await pool.take()
+    assert worker.state is WorkerState.BUSY
+    ours, theirs = socket.socketpair()
+    board = Scoreboard()
+    assert worker.begin(SESSION, [theirs.fileno(), board.fd])
+    theirs.close()
+    ours.sendall(bytes(encode(Close())[0]))
+    report = await worker.report
+    assert report is not None
+    assert report["outcome"] == "ok"
+    assert report["memory_bytes"] >= 0
+    assert ours.recv(10) == bytes(encode(Close())[0])
+    assert board.state is SessionState.LINGER
+    assert await worker.status == 0
+    await until(lambda: worker.pid is not None and not psutil.pid_exists(worker.pid))
+    ours.close()
+    board.close()
+
+
+async def test_more_are_made_when_asked_for(pool: WorkerPool) -> None:
+    workers = [await pool.take() for _ in range(4)]
+    assert len({worker.pid for worker in workers}) == 4
+    await until(lambda: pool.count(WorkerState.IDLE) == 1)
+    assert pool.count(WorkerState.BUSY) == 4
+
+
+async def test_how_a_worker_died(pool: WorkerPool) -> None:
+    worker = await pool.take()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSEGV)
+    assert await worker.report is None
+    assert await worker.death() == "signal 11, SIGSEGV"
+    assert not worker.begin(SESSION, [])
+    worker.kill()  # does nothing: the number may belong to somebody else by now
+
+
+async def test_death_of_an_orphan(pool: WorkerPool) -> None:
+    """The zygote died before: nobody knows how its workers ended."""
+    worker = await pool.take()
+    assert pool.zygote_pid is not None
+    before = pool.zygote_pid
+    os.kill(before, signal.SIGKILL)
+    await until(lambda: pool.zygote_pid != before)
+    worker.kill()
+    assert await worker.report is None
+    assert await worker.death() == "cause unknown"
+    await pool.take()
+
+
+async def test_closing_leaves_no_process() -> None:
+    pool = WorkerPool(NodeSettings(capacity=2, log_level="error"))
+    await pool.start()
+    assert pool.zygote_pid is not None
+    zygote = psutil.Process(pool.zygote_pid)
+    busy = await pool.take()
+    processes = [zygote, *zygote.children()]
+    await pool.close()
+    assert await busy.report is None
+    await until(lambda: not any(process.is_running() for process in processes))
