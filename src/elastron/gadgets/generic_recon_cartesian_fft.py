@@ -28,6 +28,9 @@ from elastron.recon.calibration import coil_map_images
 from elastron.recon.combination import coarse, combine, hanning_smoothed
 from elastron.recon.fft import fft, ifft
 
+#: Pixels along y and x below which coil maps stay on the original's grid.
+COARSE_FROM = 256
+
 _SELF_CALIBRATING = {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION}
 
 
@@ -41,10 +44,10 @@ class CartesianFFTProperties(GenericReconProperties):
         coil_map_kernel_size_phase: window in z.
         coil_map_num_iter: iterations of Inati_Iter.
         coil_map_thres_iter: relative change at which Inati_Iter stops.
-        coil_map_matrix: an addition to the original's: coil maps are estimated on a grid
-            halved in y and x for as long as it has this many pixels; 0 for the full grid, as
-            in the original. Coarser maps are nearer to the truth (on a phantom of 256 x 256
-            the image's error falls by a tenth) and cost a quarter.
+        coil_map_matrix: an addition to the original's: from `COARSE_FROM` pixels on, coil maps
+            are estimated on a grid halved in y and x for as long as it has this many; 0 for the
+            full grid, as in the original. Coarser maps are nearer to the truth (on a phantom of
+            256 x 256 the image's error falls by a tenth) and cost a sixteenth.
     """
 
     image_series: int = 0
@@ -53,7 +56,7 @@ class CartesianFFTProperties(GenericReconProperties):
     coil_map_kernel_size_phase: int = Field(5, ge=1)
     coil_map_num_iter: int = Field(10, ge=1)
     coil_map_thres_iter: float = Field(1e-4, ge=0)
-    coil_map_matrix: int = Field(128, ge=0)
+    coil_map_matrix: int = Field(64, ge=0)
 
 
 class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties]):
@@ -84,7 +87,7 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
         if reference is not None and not from_itself:
             for index in np.ndindex(*reference.data.shape[:3]):
                 images = self._calibration_images(reference, index, data, info)
-                maps[index] = self._coil_map(coarse(images, self.properties.coil_map_matrix))
+                maps[index] = self._coil_map(self._coarse(images))
         out = np.empty((*data.shape[:3], 1, *data.shape[4:]), np.complex64)
         for loc, s, n in np.ndindex(*data.shape[:3]):
             images = ifft(data[loc, s, n], axes, threads=self.context.threads, overwrite=True)
@@ -92,7 +95,7 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
                 _, last_s, last_n = max(maps)
                 coil_map = maps[loc, min(s, last_s), min(n, last_n)]
             else:
-                source = coarse(images, self.properties.coil_map_matrix)
+                source = self._coarse(images)
                 if from_itself and source is images:
                     source = hanning_smoothed(images, (1, 2, 3) if data.shape[4] > 1 else (2, 3))
                 coil_map = self._coil_map(source)
@@ -118,6 +121,12 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
             about_center=info.calibration in _SELF_CALIBRATING,
             threads=self.context.threads,
         )
+
+    def _coarse(self, images: np.ndarray) -> np.ndarray:
+        smallest = self.properties.coil_map_matrix
+        if not smallest or min(images.shape[-2:]) < COARSE_FROM:
+            return images
+        return coarse(images, smallest)
 
     def _coil_map(self, images: np.ndarray) -> np.ndarray:
         p, threads = self.properties, self.context.threads
