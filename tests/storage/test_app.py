@@ -246,6 +246,9 @@ def test_listing_all_subjects(client: httpx.Client) -> None:
     found = client.get("/v1/blobs?_all=true&name=listed").json()["items"]
     assert {item["subject"] for item in found} == {"one", "two"}
     assert client.get("/v1/blobs/data/latest?_all=true").status_code == 400
+    # From another machine, through a proxy on this one.
+    proxied = client.get("/v1/blobs?_all=true", headers={"x-forwarded-for": "10.0.0.1"})
+    assert (proxied.status_code, proxied.json()["error"]["code"]) == (403, "Forbidden")
 
 
 def test_health_tells_what_fails(tmp_path: Path) -> None:

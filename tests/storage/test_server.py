@@ -152,6 +152,23 @@ def test_a_blob_folder_that_cannot_be(tmp_path: Path) -> None:
         pass
 
 
+def test_other_users_cannot_read_the_data(tmp_path: Path) -> None:
+    settings = StorageSettings(**folder_settings(tmp_path / "data"))
+    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        client.post("/v1/blobs/data?subject=s", content=b"x").raise_for_status()
+        made = [path for path in (tmp_path / "data").rglob("*") if path.exists()]
+        assert len(made) > 6
+        for path in made:
+            assert path.stat().st_mode & 0o007 == 0 or path.parent.stat().st_mode & 0o007 == 0
+
+
+def test_a_database_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = StorageSettings(**folder_settings(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="cannot be opened"), running_server(settings):
+        pass
+
+
 def test_two_servers_share_their_stores(tmp_path: Path) -> None:
     settings = StorageSettings(**folder_settings(tmp_path))
     with (

@@ -37,6 +37,8 @@ CLIENT_CLOSED_REQUEST = 499
 """Nobody is there to read it: only for logs and metrics (nginx's word for it)."""
 
 _HOST = re.compile(rb"[A-Za-z0-9._~%-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+# Any of them: the client is behind a proxy, wherever that runs.
+_FORWARDED = {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"}
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 
 
@@ -118,7 +120,8 @@ class App:
             query=scope["query_string"],
             headers=headers,
             origin=self._origin(scope, headers, client_host),
-            may_list=self._guarded or _is_loopback(client_host),
+            may_list=self._guarded
+            or (_is_loopback(client_host) and not _FORWARDED & headers.keys()),
             body=lambda: self._body(receive),
         )
 

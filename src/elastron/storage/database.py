@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -133,9 +134,21 @@ class SqliteDatabase:
     sqlite = True
 
     def __init__(self, path: str) -> None:
-        """Makes the file's folder if it is missing."""
+        """Makes the file, and its folder, if they are missing.
+
+        Raises:
+            ConfigError: they cannot be made.
+        """
         file = Path(path).expanduser().resolve()
-        file.parent.mkdir(parents=True, exist_ok=True)
+        # Patient IDs are in it: other users of the machine must not read them. SQLite gives its
+        # side files the same rights.
+        try:
+            file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        except OSError as error:
+            raise ConfigError(
+                f"The metadata database {file} cannot be opened: {error.strerror}."
+            ) from error
         url = f"sqlite:///{file}"
         self._readers = create_engine(url, pool_size=SQLITE_READERS, max_overflow=0)
         self._writer = create_engine(url, pool_size=1, max_overflow=0)

@@ -53,7 +53,9 @@ class FolderStore:
         return await self._run(self._start, instance)
 
     def _start(self, instance: str) -> list[str]:
-        self._uploads.mkdir(parents=True, exist_ok=True)
+        # Subjects are readable in the folders' names: not for other users of the machine.
+        self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._uploads.mkdir(mode=0o750, exist_ok=True)
         dead = [lock.stem for lock in self._uploads.glob("*.lock") if self._clear(lock)]
         lock = self._uploads / f"{instance}.lock"
         while self._lock is None:
