@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.wire.messages import Close, ConfigName, ConfigXml, HeaderXml, Query, Text
 
 from .harness import (
@@ -191,6 +193,55 @@ def test_gadget_that_fails(node: NodeProcess) -> None:
 def test_query_with_reserved_bytes(node: NodeProcess) -> None:
     data = wire_bytes(Query("gadgetron::version", 1, reserved=1))
     expect_error(node, data, "Unsupported value in reserved bytes.")
+
+
+def altered(**changes: object) -> AcquisitionBatch:
+    """A scan that says something else than its header; `counter` names an encoding counter."""
+    batch = scan()
+    headers, data = batch.headers.copy(), batch.data.copy()
+    for name, value in changes.items():
+        if name == "channels":
+            headers["active_channels"] = headers["available_channels"] = value
+            data = np.resize(data, (len(data), value, data.shape[2]))
+        elif name == "sample":
+            data[3, 0, 5] = value
+        elif name == "space":
+            headers["encoding_space_ref"][5] = value
+        else:
+            headers["idx"][name][5] = value
+    return AcquisitionBatch(headers, data)
+
+
+@pytest.mark.parametrize("config", ["default.xml", "Generic_Cartesian_FFT.xml"])
+@pytest.mark.parametrize(
+    ("data", "pattern"),
+    [
+        (altered(channels=4), "active_channels 4"),
+        (altered(kspace_encode_step_1=1000), "kspace_encode_step_1 1000"),
+        (altered(kspace_encode_step_2=65535), "kspace_encode_step_2 65535"),
+        (altered(space=7), "encoding_space_ref 7"),
+        (altered(sample=np.nan), "NaN or infinite samples"),
+        (altered(sample=np.inf), "NaN or infinite samples"),
+    ],
+    ids=["channels", "line", "partition", "space", "nan", "infinite"],
+)
+def test_data_that_contradicts_its_header(
+    node: NodeProcess, config: str, data: AcquisitionBatch, pattern: str
+) -> None:
+    expect_error(node, wire_bytes(ConfigName(config), HeaderXml(HEADER), data, Close()), pattern)
+
+
+def test_no_noise_scan_where_one_is_named(node: NodeProcess) -> None:
+    dependency = b"""<measurementInformation><patientPosition>HFS</patientPosition>
+      <measurementDependency><dependencyType>Noise</dependencyType>
+      <measurementID>a_b_c_d</measurementID></measurementDependency></measurementInformation>
+      <acquisitionSystemInformation>"""
+    header = HEADER.replace(b"<acquisitionSystemInformation>", dependency)
+    with node.connect() as peer:
+        peer.send(ConfigName("Generic_Cartesian_FFT.xml"), HeaderXml(header), scan(), Close())
+        answer = peer.receive()
+    assert "noise scan that the header names" in texts(answer)
+    assert "a_b_c_d" not in node.log_path.read_text()  # it may hold the patient's number
 
 
 def test_error_reaches_a_client_that_goes_on_sending(node: NodeProcess) -> None:

@@ -1,14 +1,32 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import psutil
 
-from elastron.node.memory import PeakMemory
+from elastron.node.memory import PeakMemory, available_bytes
 from elastron.wire.messages import Close, HeaderXml
 
 from .harness import HEADER, NodeProcess, scan, stream_config, texts, wire_bytes
 
 MIB = 2**20
+
+
+def test_memory_has_a_limit() -> None:
+    code = (
+        "import numpy as np; from elastron.node.memory import limit_memory; "
+        "limit_memory(256 << 20); a = np.ones(64 << 20, np.uint8); print('some');"
+        "b = np.ones(512 << 20, np.uint8); print('too much')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stdout == "some\n"
+    assert "MemoryError" in done.stderr
+
+
+def test_available_memory_is_not_more_than_there_is() -> None:
+    assert 64 * MIB < available_bytes() <= psutil.virtual_memory().total
 
 
 def test_growth_is_seen_after_it_is_over() -> None:

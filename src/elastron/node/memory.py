@@ -1,8 +1,10 @@
-"""How much memory a session takes, as the kernel counts it."""
+"""How much memory a session takes, as the kernel counts it, and how much it may take."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 from pathlib import Path
 
 _RESET_PEAK = "5"  # proc(5), /proc/[pid]/clear_refs
@@ -24,6 +26,30 @@ class PeakMemory:
         """Bytes; None where the kernel does not tell."""
         peak = _status_bytes("VmHWM")
         return None if peak is None or self._base is None else max(0, peak - self._base)
+
+
+def available_bytes() -> int:
+    """Memory of this machine, or of this container if it has less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
+
+
+def limit_memory(bytes_max: int) -> None:
+    """Let this process's writable memory grow by `bytes_max` from now on, and no further.
+
+    An allocation beyond fails with a MemoryError; without it the kernel would kill somebody.
+    Counted is private writable memory (RLIMIT_DATA): not what GPU drivers reserve of addresses.
+    """
+    base = _status_bytes("VmData")
+    if base is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = base + bytes_max
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _status_bytes(field: str) -> int | None:

@@ -182,8 +182,9 @@ class NodeSettings(BaseModel):
     session_memory_bytes_max: int | None = Field(
         None,
         ge=64 * MIB,
-        description="Address space a session may add to its idle worker's (RLIMIT_AS). Above it "
-        "the session ends with an error. None: what the machine has.",
+        description="Memory a session may add to its idle worker's; above it the session ends with "
+        "an error. None: all of the machine or container, so that an absurd request is an error "
+        "and not a kill.",
     )
     pending_connections_max: int = Field(
         256, ge=1, description="Connections that have not sent a byte yet; they hold no worker."

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from elastron.node.control import Channel
-from elastron.node.memory import PeakMemory
+from elastron.node.memory import PeakMemory, available_bytes, limit_memory
 from elastron.node.preload import warmup_header
 from elastron.node.scoreboard import Scoreboard
 from elastron.node.session import Session
@@ -30,6 +30,7 @@ def main(channel: Channel, settings: NodeSettings) -> None:
     """Serve one session of the supervisor at the other end of `channel`."""
     _be_different()
     rehearse(settings)
+    limit_memory(settings.session_memory_bytes_max or available_bytes())
     memory = PeakMemory()
     channel.send({"ready": os.getpid()})
     letter = channel.receive()
@@ -37,8 +38,6 @@ def main(channel: Channel, settings: NodeSettings) -> None:
         return
     order = letter.body["session"]
     client, page = letter.fds
-    if settings.session_memory_bytes_max is not None:
-        _limit_memory(settings.session_memory_bytes_max)
     session = Session(
         socket.socket(fileno=client),
         settings,
@@ -81,15 +80,6 @@ def _be_different() -> None:
     np.random.seed()  # noqa: NPY002 - gadgets of others may use the global generator
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-
-
-def _limit_memory(bytes_max: int) -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + bytes_max
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _listen(channel: Channel, session: Session) -> None:
