@@ -79,6 +79,7 @@ class Server:
         if port == 0:
             console.print(f"Port {GADGETRON_PORT} is taken here, so this demo uses a free one.")
         options = ("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}")
+        options += ("--data", str(OUTPUT / "data"))
         show_command("up", *options)
         started = time.monotonic()
         with LOG.open("w") as log:

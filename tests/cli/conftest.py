@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class RunningServer:
     """`elastron up` in a process of its own."""
 
     def __init__(self, *args: str) -> None:
+        self._data = tempfile.TemporaryDirectory()
+        args = ("--data", self._data.name, *args)
         command = [sys.executable, "-m", "elastron", "up", "--json", *args]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         self.process = subprocess.Popen(
@@ -61,6 +64,7 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(20)
+        self._data.cleanup()
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -18,6 +19,34 @@ def test_up_says_where_it_is(server):
     assert server.ready["ready"] is True
     assert server.ready["scans"].startswith("127.0.0.1:")
     assert httpx.get(f"{server.ready['admin']}/readyz", timeout=10).status_code == 200
+
+
+def test_up_brings_a_storage_server_and_takes_it_along():
+    server = RunningServer("--capacity", "1")
+    storage = server.ready["storage"]
+    assert httpx.get(f"{storage}/healthcheck", timeout=10).is_success
+    assert server.stop() == 0
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{storage}/healthcheck", timeout=10)
+
+
+def test_the_storage_server_does_not_outlive_a_killed_up():
+    server = RunningServer("--capacity", "1")
+    server.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{server.ready['storage']}/healthcheck", timeout=10)
+        except httpx.TransportError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the storage server is still there")
+
+
+def test_up_without_storage():
+    server = RunningServer("--capacity", "1", "--storage", "none")
+    assert server.ready["storage"] is None
+    server.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

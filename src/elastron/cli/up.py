@@ -22,6 +22,16 @@ def up(
         list[Path] | None,
         typer.Option(help="A folder with configs of your own.", exists=True, file_okay=False),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for what storage keeps [$XDG_DATA_HOME/elastron].", file_okay=False
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a storage server that runs already, or `none` [one is started]."),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON on stdout when ready.")
     ] = False,
@@ -29,7 +39,7 @@ def up(
         Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
     ] = None,
 ) -> None:
-    """Start Elastron on this machine: a node and its admin pages.
+    """Start Elastron on this machine: a node, its admin pages, and a storage server.
 
     Ctrl-C lets running scans finish; once more stops at once.
     """
@@ -42,5 +52,7 @@ def up(
         "admin": admin,
         "capacity": capacity,
         "config_folders": config_folder or None,
+        "storage_url": storage,
     }
-    serve_here(load_settings("node", NodeSettings, file=settings, flags=flags), json=json)
+    node = load_settings("node", NodeSettings, file=settings, flags=flags)
+    serve_here(node, data=data, own_storage=storage is None, json=json)
