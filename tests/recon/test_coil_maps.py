@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from elastron.recon.coil_maps import box_sum, inati, inati_iterative, walsh
+from elastron.recon.coil_maps import (
+    box_sum,
+    inati,
+    inati_iterative,
+    interpolated_lines,
+    walsh,
+)
 from elastron.recon.phantom import coil_sensitivities, shepp_logan
 
 ALGORITHMS = [inati, inati_iterative, walsh]
@@ -39,6 +45,23 @@ def test_inati_is_the_local_power_method(shape, threads):
     size = (3 if shape[1] > 1 else 1, 5, 5)
     maps = inati(images, (5, 3), threads=threads)
     np.testing.assert_allclose(maps, brute_force(images, size, 3), atol=1e-4)
+
+
+def test_windows_of_different_sizes_in_x_and_y():
+    images = noise((3, 1, 12, 10)) + 3 * noise((3, 1, 1, 1), 1)
+    np.testing.assert_allclose(
+        inati(images, (5, 3, 1)), brute_force(images, (1, 3, 5), 3), atol=1e-4
+    )
+
+
+def test_interpolated_lines():
+    angle = np.arange(16) / 16
+    maps = np.stack([np.cos(angle), np.sin(angle)]).astype(np.complex64)[:, None, :, None]
+    found = interpolated_lines(maps)
+    assert found.shape == (2, 1, 32, 1)
+    np.testing.assert_array_equal(found[:, :, ::2], maps)
+    between = (np.arange(15) + 0.5) / 16
+    np.testing.assert_allclose(found[0, 0, 1:-1:2, 0], np.cos(between), atol=1e-6)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -48,6 +47,9 @@ class CartesianGrappaProperties(GenericReconProperties):
         coil_map_kernel_size_phase: window in z.
         coil_map_num_iter: iterations of Inati_Iter.
         coil_map_thres_iter: relative change at which Inati_Iter stops.
+        coil_map_matrix: an addition to the original's: coil maps are estimated at every second
+            line along E1, and interpolated, where at least so many lines remain and the
+            calibration lines are at most a quarter of all; 0 for all lines, as in the original.
         send_out_gfactor: send g-factor maps.
         send_out_snr_map: send images divided by the g-factor, in SNR units.
         grappa_kSize_RO: source points of the kernel along RO.
@@ -67,6 +69,7 @@ class CartesianGrappaProperties(GenericReconProperties):
     coil_map_kernel_size_phase: int = Field(5, ge=1)
     coil_map_num_iter: int = Field(10, ge=1)
     coil_map_thres_iter: float = Field(1e-4, ge=0)
+    coil_map_matrix: int = Field(128, ge=0)
     send_out_gfactor: bool = False
     send_out_snr_map: bool = False
     grappa_kSize_RO: int = Field(5, ge=1, le=64)  # noqa: N815
@@ -188,7 +191,7 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             over_determination=p.grappa_calib_over_determine_ratio,
             fit_sampled=p.downstream_coil_compression,
         )
-        data, threads = reference.data, self.context.threads
+        data = reference.data
         targets = self._count_targets(data[0, 0, 0])
         accelerated = info.acceleration != (1, 1)
         unmixing: dict[tuple[int, int, int], np.ndarray] = {}
@@ -200,13 +203,8 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             if not accelerated:
                 unmixing[index] = np.conj(self._coil_map(lines[:targets], reference, matrix, info))
                 continue
-            with ThreadPoolExecutor(1) as pool:
-                # Fitting the kernel is one core's work; the maps' goes beside it.
-                fitted = pool.submit(calibrate, lines, targets, settings)
-                if threads == 1:
-                    wait([fitted])
-                maps = self._coil_map(lines[:targets], reference, matrix, info)
-                kernel = fitted.result()
+            maps = self._coil_map(lines[:targets], reference, matrix, info)
+            kernel = calibrate(lines, targets, settings)
             unmixing[index] = unmixing_coefficients(kernel, maps)
             if gfactor is not None:
                 gfactor[index] = g_factor(unmixing[index], kernel.acceleration)
@@ -233,25 +231,34 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
         matrix: tuple[int, ...],
         info: EncodingInfo,
     ) -> np.ndarray:
-        p = self.properties
+        p, (depth, height, width) = self.properties, matrix
         if reference.readout_domain is ReadoutDomain.IMAGE:
             lines = fft(lines, -1, threads=self.context.threads)
+        ky = p.coil_map_kernel_size_readout
+        # The images of few calibration lines are smooth along y.
+        halve = height % 2 == 0 and 4 * lines.shape[2] <= height
+        halve &= 0 < p.coil_map_matrix <= height // 2
+        if halve:
+            height, ky = height // 2, ky // 2
         images = coil_map_images(
             lines,
             reference.sampling.limits,
-            (matrix[2], matrix[1], matrix[0]),
+            (width, height, depth),
             about_center=info.calibration
             in {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION},
             threads=self.context.threads,
         )
-        window = (p.coil_map_kernel_size_readout, p.coil_map_kernel_size_phase)
+        window = (p.coil_map_kernel_size_readout, ky, p.coil_map_kernel_size_phase)
+        # One thread: the arrays are so small that threads would wait for the interpreter.
         if p.coil_map_algorithm == "Inati_Iter":
-            return coil_maps.inati_iterative(
+            maps = coil_maps.inati_iterative(
                 images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
             )
-        if p.coil_map_algorithm == "Walsh":
-            return coil_maps.walsh(images, window, threads=self.context.threads)
-        return coil_maps.inati(images, window, threads=self.context.threads)
+        elif p.coil_map_algorithm == "Walsh":
+            maps = coil_maps.walsh(images, window)
+        else:
+            maps = coil_maps.inati(images, window)
+        return coil_maps.interpolated_lines(maps) if halve else maps
 
     def _unmixed(
         self, buffered: DataBuffered, calibration: _Calibration, info: EncodingInfo

@@ -23,13 +23,14 @@ from elastron.recon import local_covariance
 #: Covariances on accelerators are computed in blocks of about this size.
 _BLOCK_BYTES = 64 << 20
 
+#: Size of a window: x and y, z; or x, y, z.
+Window = tuple[int, int] | tuple[int, int, int]
+
 #: Sums over the windows and unit vectors, (channels, ...) -> maps.
 _Finish = Callable[[Any, Any], Any]
 
 
-def inati(
-    images: Any, window: tuple[int, int] = (7, 5), *, power: int = 3, threads: int = 1
-) -> Any:
+def inati(images: Any, window: Window = (7, 5), *, power: int = 3, threads: int = 1) -> Any:
     """Maps by local singular value decomposition, with the object's mean phase.
 
     At each pixel D (pixels of the window x channels) is taken to be of rank one, D ≈ ρ s^T.
@@ -38,7 +39,8 @@ def inati(
 
     Args:
         images: complex64, (channels, z, y, x).
-        window: its size in x and y, and in z; each is made odd. z counts in 3D only.
+        window: its size in x and y, and in z; or in x, in y and in z. Each is made odd; z counts
+            in 3D only.
         power: steps of the power method, from the window's mean as the start.
         threads: cores to use.
     """
@@ -52,7 +54,7 @@ def inati(
 
 def inati_iterative(
     images: Any,
-    window: tuple[int, int] = (7, 5),
+    window: Window = (7, 5),
     *,
     iterations: int = 10,
     tolerance: float = 1e-4,
@@ -69,7 +71,7 @@ def inati_iterative(
     channels, depth = images.shape[:2]
     if channels == 1:
         return xp.ones_like(images)
-    size = (1 if depth == 1 else window[1] | 1, window[0] | 1, window[0] | 1)
+    size = _window_size(window, depth)
     halo = tuple(n // 2 for n in size)
     scaled = _unit_scale(images)
     combined = _project(scaled, _normalized(_totals(scaled)))
@@ -94,6 +96,26 @@ def inati_iterative(
     return maps
 
 
+def interpolated_lines(maps: Any) -> Any:
+    """Maps for twice as many lines: linear interpolation along y, back to unit norm.
+
+    Args:
+        maps: complex64, (channels, z, y, x).
+
+    Returns:
+        complex64, (channels, z, 2 y, x); line 2 i is line i of `maps`.
+    """
+    xp = array_namespace(maps)
+    between = _normalized(maps + xp.roll(maps, -1, axis=2))
+    channels, depth, height, width = maps.shape
+    return xp.reshape(xp.stack([maps, between], axis=3), (channels, depth, 2 * height, width))
+
+
+def _window_size(window: Window, depth: int) -> tuple[int, int, int]:
+    """Odd sizes along z, y, x."""
+    return (1 if depth == 1 else window[-1] | 1, window[-2] | 1, window[0] | 1)
+
+
 def _totals(images: Any) -> Any:
     """Sum over all pixels, dimensions kept."""
     xp = array_namespace(images)
@@ -116,9 +138,7 @@ def _unit_scale(images: Any) -> Any:
     return images * (1 / peak) if 0 < peak < float("inf") else images
 
 
-def walsh(
-    images: Any, window: tuple[int, int] = (7, 5), *, power: int = 10, threads: int = 1
-) -> Any:
+def walsh(images: Any, window: Window = (7, 5), *, power: int = 10, threads: int = 1) -> Any:
     """Maps by the stochastic matched filter: eigenvectors of local covariances.
 
     As `inati`, but without the object's phase: the first channel of the map is real and
@@ -176,7 +196,7 @@ def _unit(x: Any) -> Any:
 
 def _dominant(
     images: Any,
-    window: tuple[int, int],
+    window: Window,
     power: int,
     finish: _Finish,
     *,
@@ -188,7 +208,7 @@ def _dominant(
     channels, depth, height, width = images.shape
     if channels == 1:
         return xp.ones_like(images)
-    size = (1 if depth == 1 else window[1] | 1, window[0] | 1, window[0] | 1)
+    size = _window_size(window, depth)
     if is_numpy_array(images):
         return local_covariance.power_method(
             images,
