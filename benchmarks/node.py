@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import statistics
@@ -92,16 +93,24 @@ def four_at_once(node: RunningNode) -> None:
 
 
 def _together(node: RunningNode, buffers: list[bytes | memoryview], clients: int) -> float:
-    """Seconds until all of so many clients have their images."""
-    time.sleep(0.3)
-    threads = [
-        threading.Thread(target=send_scan, args=(node.port, buffers)) for _ in range(clients)
-    ]
+    """Seconds until all of so many clients have their images; each is a process of its own."""
+    context = multiprocessing.get_context("fork")  # so that all share the stream's memory
+    ready = context.Barrier(clients + 1)
+
+    def send() -> None:
+        ready.wait()
+        send_scan(node.port, buffers)
+
+    processes = [context.Process(target=send) for _ in range(clients)]
+    for process in processes:
+        process.start()
+    time.sleep(0.5)  # idle workers are there again
+    ready.wait()
     start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a client failed")
     return time.perf_counter() - start
 
 

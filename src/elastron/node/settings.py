@@ -122,7 +122,7 @@ class NodeSettings(BaseModel):
         None,
         ge=1,
         description="Threads for FFTs and over batches. None: the cores divided by the sessions "
-        "running when one starts, so that a lone scan gets them all and four share them.",
+        "running when one starts, less one for receiving: four share what a lone scan gets.",
     )
     limits: Limits = Field(
         default_factory=Limits,

@@ -352,10 +352,11 @@ class Node:
         return outcome, report
 
     async def _hand_over(self, session: RunningSession) -> Worker:
-        cores, running = available_cores(), self.running
+        running = max(1, self.running)
+        share = available_cores() // running - 1  # one to receive with
         letter = {
             "id": session.id,
-            "threads": self.settings.threads_per_session or max(1, cores // max(1, running)),
+            "threads": self.settings.threads_per_session or max(1, share),
             "running": running,
         }
         while True:
