@@ -73,12 +73,17 @@ def test_a_worker_killed_from_outside(node: NodeProcess) -> None:
 
 def test_a_worker_killed_within_a_message_adds_nothing_to_it(node: NodeProcess) -> None:
     """An error text in the middle of an image would look like pixels."""
+    data = wire_bytes(scan(repetitions=20))
+
+    def send_forever(peer: Peer) -> None:
+        while True:
+            peer.send_bytes(data)
+
     with node.connect() as peer:
         peer.send(stream_config("EchoGadget"), HeaderXml(HEADER))
-        peer.socket.settimeout(0.3)
-        data = wire_bytes(scan(repetitions=20)) * 1000
+        peer.socket.settimeout(1)
         with pytest.raises(TimeoutError):  # all buffers between us are full
-            peer.send_bytes(data)
+            send_forever(peer)
         os.kill(node.wait_for_session()["pid"], signal.SIGKILL)
         peer.socket.settimeout(60)
         received = b""
