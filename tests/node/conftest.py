@@ -11,9 +11,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> NodeProcess:
     with running_node(
         tmp_path_factory.mktemp("node"),
         capacity=4,
-        handshake_timeout_s=1,
-        message_timeout_s=1,
-        idle_timeout_s=2,
+        handshake_timeout_s=2,
+        message_timeout_s=2,
+        idle_timeout_s=4,
         linger_timeout_s=2,
         cancel_grace_s=1,
     ) as node:
