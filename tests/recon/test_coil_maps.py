@@ -62,6 +62,7 @@ def test_interpolated_lines():
     np.testing.assert_array_equal(found[:, :, ::2], maps)
     between = (np.arange(15) + 0.5) / 16
     np.testing.assert_allclose(found[0, 0, 1:-1:2, 0], np.cos(between), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=0), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -106,9 +106,18 @@ def interpolated_lines(maps: Any) -> Any:
         complex64, (channels, z, 2 y, x); line 2 i is line i of `maps`.
     """
     xp = array_namespace(maps)
-    between = _normalized(maps + xp.roll(maps, -1, axis=2))
     channels, depth, height, width = maps.shape
-    return xp.reshape(xp.stack([maps, between], axis=3), (channels, depth, 2 * height, width))
+    out = xp.empty((channels, depth, height, 2, width), dtype=xp.complex64)
+    out[..., 0, :] = maps
+    between = out[..., 1, :]
+    between[:, :, :-1, :] = maps[:, :, :-1, :] + maps[:, :, 1:, :]
+    between[:, :, -1:, :] = maps[:, :, -1:, :] + maps[:, :, :1, :]
+    power = xp.zeros(maps.shape[1:], dtype=xp.float32)
+    for channel in range(channels):
+        one = between[channel, ...]
+        power += xp.real(one * xp.conj(one))
+    between *= _inverse(xp.sqrt(power))
+    return xp.reshape(out, (channels, depth, 2 * height, width))
 
 
 def _window_size(window: Window, depth: int) -> tuple[int, int, int]:
