@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks.session import RunningNode, running_node, session_memory_mb
 from elastron.mrd.header import serialize_header
+from elastron.mrd.image import Image
 from elastron.recon.phantom_scan import Calibration, PhantomSettings, phantom_acquisitions
 from elastron.wire import Decoder, encode
 from elastron.wire.messages import Close, ConfigName, HeaderXml
@@ -162,6 +163,35 @@ def measure(node: RunningNode, case: Case) -> tuple[float, float, float, float, 
     return float(np.median(seconds)), min(seconds), size, peak, images
 
 
+def image_delay(node: RunningNode, case: Case) -> float:
+    """Seconds from the last readout of a repetition to its image, while the scan goes on.
+
+    The repetition comes at full speed, then one readout of the next, then nothing until the image.
+    """
+    header, batches = phantom_acquisitions(case.scan)
+    data = [batch for batch in batches if not batch.counter("repetition").any()]
+    following = phantom_acquisitions(replace(case.scan, repetitions=2))[1]
+    trigger = next(
+        batch.select(np.flatnonzero(batch.counter("repetition"))[:1])
+        for batch in following
+        if batch.counter("repetition").any()
+    )
+    with socket.create_connection(("127.0.0.1", node.port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opening = (ConfigName(case.config), HeaderXml(serialize_header(header)), *data)
+        connection.sendall(b"".join(bytes(b) for item in opening for b in encode(item)))
+        start = time.perf_counter()
+        connection.sendall(b"".join(bytes(b) for b in encode(trigger)))
+        decoder = Decoder()
+        while True:
+            n = connection.recv_into(decoder.get_buffer())
+            if not n:
+                raise RuntimeError("the node closed the connection without an image")
+            decoder.received(n)
+            if any(isinstance(message, Image) for message in decoder.messages()):
+                return time.perf_counter() - start
+
+
 def main() -> None:
     """Print the table."""
     table = Table(title=f"socket to socket (median of {RUNS})")
@@ -179,10 +209,13 @@ def main() -> None:
         "C++ / 5",
     ):
         table.add_column(column, justify="left" if column in ("scan", "config") else "right")
+    image_seconds: dict[Case, float] = {}
     with running_node(capacity=4) as node:
         for case in CASES:
             floor = floor_seconds(case)
             median, _best, size, peak, images = measure(node, case)
+            if case.scan.repetitions > 1:
+                image_seconds[case] = median / images
             table.add_row(
                 case.name,
                 case.config.removesuffix(".xml"),
@@ -196,7 +229,16 @@ def main() -> None:
                 f"{peak:.0f}",
                 f"{case.cpp_peak_mb / 5:.0f}",
             )
+        delays = {
+            case: [float(np.median([image_delay(node, case) for _ in range(RUNS)])), pace]
+            for case, pace in image_seconds.items()
+        }
     Console(width=140).print(table)
+    for case, (delay, pace) in delays.items():
+        print(
+            f"{case.name} {case.config}: image {delay * 1e3:.0f} ms after the last readout of its "
+            f"repetition, {delay / pace:.2f} of an image's time (target 1)"
+        )
 
 
 if __name__ == "__main__":

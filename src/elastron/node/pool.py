@@ -31,6 +31,10 @@ ZYGOTE_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     # One heap for all threads: a session's peak memory is a tenth to a fifth lower, its time same.
     "MALLOC_ARENA_MAX": "1",
+    # Buffers of a batch come and go; from the heap they cost no page faults each time. GRAPPA and
+    # FFT chains took a tenth to a sixth longer without, and no less memory.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 _STATUS_WAIT_S = 1.0
 _TAKE_TIMEOUT_S = 30.0
