@@ -95,3 +95,14 @@ def test_written_headers() -> None:
         written_headers(replace(batch, data=np.zeros((3, 1, 65536), np.complex64)))
     with pytest.raises(DataError, match="transformed"):
         written_headers(replace(batch, readout_domain=ReadoutDomain.IMAGE))
+
+
+def test_runs_are_cut_where_any_value_changes_and_share_memory():
+    headers = np.zeros(6, ACQUISITION_HEADER)
+    headers["scan_counter"] = np.arange(6)
+    batch = AcquisitionBatch(headers, np.zeros((6, 1, 4), np.complex64))
+    runs = list(batch.runs(np.array([0, 0, 1, 1, 1, 0]), np.array([5, 5, 5, 6, 6, 6])))
+    assert [r.headers["scan_counter"].tolist() for r in runs] == [[0, 1], [2], [3, 4], [5]]
+    assert all(np.shares_memory(r.data, batch.data) for r in runs)
+    assert next(batch.runs(np.zeros(6))) is batch
+    assert list(batch.select(slice(0, 0)).runs(np.zeros(0))) == []

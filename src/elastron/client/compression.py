@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -63,10 +62,8 @@ class _NoiseBound:
             return
         noise = message.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
         # Runs of noise and of data: a batch may hold both.
-        edges = [0, *(np.flatnonzero(np.diff(noise)) + 1), len(message)]
-        for start, stop in itertools.pairwise(edges):
-            part = message.select(slice(start, stop))
-            if noise[start]:
+        for part in message.runs(noise):
+            if part.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)[0]:
                 self._learn(part)
                 yield from iter_encode(part)
             else:

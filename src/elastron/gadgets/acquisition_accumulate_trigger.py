@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -119,14 +118,16 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
         return self._send()
 
     def _by_change(self, batch: AcquisitionBatch, trigger: str) -> Iterator[Bucket]:
-        for part, value in _runs(batch, trigger):
+        for part in batch.runs(batch.counter(trigger)):
+            value = int(part.counter(trigger)[0])
             if self._previous is not None and value != self._previous:
                 yield from self._send()
             self._previous = value
             self._sort(part)
 
     def _by_repetition(self, batch: AcquisitionBatch) -> Iterator[Bucket]:
-        for part, value in _runs(batch, "repetition"):
+        for part in batch.runs(batch.counter("repetition")):
+            value = int(part.counter("repetition")[0])
             if self._ended and value not in self._repetitions:
                 yield from self._send()
                 self._repetitions.clear()
@@ -216,15 +217,6 @@ def statistics(batches: list[AcquisitionBatch]) -> list[BucketStatistics]:
         for name in STATISTICS_COUNTERS:
             found[space].seen[name] = set(np.unique(here[name]).tolist())
     return found
-
-
-def _runs(batch: AcquisitionBatch, name: str) -> Iterator[tuple[AcquisitionBatch, int]]:
-    """The batch cut wherever the counter changes, as views."""
-    values = batch.counter(name)
-    starts = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(batch)]
-    for first, last in pairwise(starts):
-        whole = last - first == len(batch)
-        yield (batch if whole else batch.select(slice(first, last))), int(values[first])
 
 
 def _pick(batch: AcquisitionBatch, mask: np.ndarray) -> AcquisitionBatch | None:

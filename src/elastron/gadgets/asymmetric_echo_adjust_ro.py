@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -29,25 +28,13 @@ class AsymmetricEchoAdjustROGadget(Gadget[Properties]):
     def process(self, item: AcquisitionBatch) -> Iterable[Item]:
         """Pad one batch; readouts of different centre or encoding space are split."""
         headers = item.headers
-        keys = np.stack(
-            [
-                headers["center_sample"].astype(np.int64),
-                headers["encoding_space_ref"].astype(np.int64),
-                item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT).astype(np.int64),
-            ]
-        )
-        cuts = np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0)) + 1
-        if not len(cuts):
-            return (self._padded(item),)
-        bounds = [0, *cuts.tolist(), len(item)]
-        return [
-            self._padded(item.select(slice(start, stop)))
-            for start, stop in itertools.pairwise(bounds)
-        ]
+        noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
+        runs = item.runs(headers["center_sample"], headers["encoding_space_ref"], noise)
+        return [self._padded(run) for run in runs]
 
     def _padded(self, batch: AcquisitionBatch) -> AcquisitionBatch:
         n_samples = batch.data.shape[-1]
-        if not len(batch) or batch.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)[0]:
+        if batch.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)[0]:
             return batch
         centre = int(batch.headers["center_sample"][0])
         if 2 * centre == n_samples or centre >= n_samples:

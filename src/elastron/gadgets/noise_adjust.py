@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -100,13 +99,8 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
     def process(self, item: AcquisitionBatch) -> Iterable[Item]:
         """Gather noise readouts, prewhiten the others."""
         noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
-        cuts = np.flatnonzero(np.diff(noise)) + 1
-        bounds = [0, *cuts.tolist(), len(item)]
-        for start, stop in itertools.pairwise(bounds):
-            if start == stop:
-                continue
-            run = item if stop - start == len(item) else item.select(slice(start, stop))
-            if noise[start]:
+        for run in item.runs(noise):
+            if run.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)[0]:
                 self._gather(run)
             else:
                 yield self._whitened(run)

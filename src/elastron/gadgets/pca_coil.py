@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -56,11 +55,8 @@ class PCACoilGadget(Gadget[PCACoilProperties]):
         imaging = ~item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
         if not imaging.all():
             item = item.select(imaging)
-        slices = item.counter("slice")
-        cuts = [0, *(np.flatnonzero(np.diff(slices.astype(np.int32))) + 1), len(item)]
-        for start, stop in itertools.pairwise(cuts):
-            if stop > start:
-                yield from self._slice_part(int(slices[start]), item.select(slice(start, stop)))
+        for run in item.runs(item.counter("slice")):
+            yield from self._slice_part(int(run.counter("slice")[0]), run)
 
     def _slice_part(self, location: int, batch: AcquisitionBatch) -> Iterable[Item]:
         """Treat readouts of one slice."""

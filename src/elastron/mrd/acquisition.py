@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,21 @@ class AcquisitionBatch:
         trajectory = None if self.trajectory is None else self.trajectory[index]
         headers = opaque(self.headers)[index].view(self.headers.dtype)
         return replace(self, headers=headers, data=self.data[index], trajectory=trajectory)
+
+    def runs(self, *values: np.ndarray) -> Iterator[AcquisitionBatch]:
+        """The batch, in order, cut wherever one of `values` (each of shape (n,)) changes.
+
+        Runs are views; a batch of one run is itself, an empty batch has none.
+        """
+        changed = np.zeros(max(len(self) - 1, 0), dtype=bool)
+        for value in values:
+            changed |= value[1:] != value[:-1]
+        cuts = [0, *(np.flatnonzero(changed) + 1).tolist(), len(self)]
+        for start, stop in pairwise(cuts):
+            if stop - start == len(self) > 0:
+                yield self
+            elif stop > start:
+                yield self.select(slice(start, stop))
 
 
 #: Compression is undone where bytes become batches; a batch that says otherwise would be misread.
