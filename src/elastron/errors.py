@@ -14,6 +14,8 @@ ElastronError
 ├── ConnectionLostError    the peer went away in the middle
 ├── ConnectError           the peer could not be reached
 ├── CapacityError          the node or gateway is full or draining
+│   ├── QueueFullError     the gateway's queue takes no more scans
+│   └── QueueTimeoutError  no node became free within the time a scan may wait
 └── DeadlineError          the peer was silent, or the work lasted, longer than allowed
 
 Messages say what went wrong, where, and what to do. They never hold patient data.
@@ -84,6 +86,14 @@ class ConnectError(ElastronError):
 
 class CapacityError(ElastronError):
     """The node or gateway is full or draining."""
+
+
+class QueueFullError(CapacityError):
+    """The gateway's queue takes no more scans."""
+
+
+class QueueTimeoutError(CapacityError):
+    """No node became free within the time a scan may wait."""
 
 
 class DeadlineError(ElastronError):
