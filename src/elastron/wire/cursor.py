@@ -39,23 +39,19 @@ class Span:
         return self.start + self.dtype.itemsize * math.prod(self.shape)
 
 
-class Cursor:
-    """A position in a message.
+class Bounds:
+    """What a message may hold at most, and errors that name the message.
 
     Attributes:
         message_id: of the message.
         limits: in force.
-        memory: the message's bytes, its id first, as far as they are there (uint8, read-only).
-        at: next byte to read.
     """
 
-    __slots__ = ("at", "limits", "memory", "message_id")
+    __slots__ = ("limits", "message_id")
 
-    def __init__(self, message_id: int, limits: Limits, memory: np.ndarray) -> None:
+    def __init__(self, message_id: int, limits: Limits) -> None:
         self.message_id = message_id
         self.limits = limits
-        self.memory = memory
-        self.at = 2
 
     @property
     def name(self) -> str:
@@ -77,6 +73,22 @@ class Cursor:
     def error(self, what: str) -> ProtocolError:
         """An error that names the message."""
         return ProtocolError(f"{self.name}: {what}")
+
+
+class Cursor(Bounds):
+    """A position in a message.
+
+    Attributes:
+        memory: the message's bytes, its id first, as far as they are there (uint8, read-only).
+        at: next byte to read.
+    """
+
+    __slots__ = ("at", "memory")
+
+    def __init__(self, message_id: int, limits: Limits, memory: np.ndarray) -> None:
+        super().__init__(message_id, limits)
+        self.memory = memory
+        self.at = 2
 
     def take(self, count: int) -> Reading[int]:
         """Pass over `count` bytes; their first position."""

@@ -9,7 +9,6 @@ that straddles the end of a chunk is moved, once, to the next one.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -17,14 +16,11 @@ from typing import Any
 import numpy as np
 
 from elastron.errors import ConnectionLostError, ElastronError, ProtocolError
-from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
-from elastron.wire.cursor import Cursor, Reading
+from elastron.mrd.acquisition import AcquisitionBatch
+from elastron.wire.cursor import Bounds, Cursor, Reading
 from elastron.wire.layout import (
     ACQUISITION_HEAD_BYTES,
-    ACQUISITION_RUN,
     ACQUISITION_SIZES,
-    RUN_MASK,
-    RUN_WORDS,
     UINT16,
     acquisition_body_bytes,
     acquisition_message,
@@ -34,6 +30,7 @@ from elastron.wire.limits import Limits
 from elastron.wire.memory import ChunkPool
 from elastron.wire.messages import Close, Message, MessageId
 from elastron.wire.readers import READERS, read_compressed_acquisition
+from elastron.wire.runs import COMPRESSED, check_acquisition, run_length
 
 #: Bytes of a receive buffer: large enough for runs of dozens to hundreds of readouts, small
 #: enough to stay in a processor's cache between the kernel's copy and the first gadget.
@@ -42,14 +39,6 @@ CHUNK_BYTES = 2 << 20
 _ROOM_BYTES_MIN = 32 << 10
 #: Largest allocation made for bytes that were announced but have not come.
 _TRUST_BYTES = 64 << 20
-#: Rows compared one by one at most, and in the first look at many; each further look takes four
-#: times as many, so that a stream of ever-changing shapes costs no more than it must.
-_NEAR_ROWS = 12
-_FIRST_LOOK = 64
-_RUN_WORDS = np.array(RUN_WORDS)
-_RUN_MASK = np.array(RUN_MASK, "<u2")
-
-_COMPRESSED = int(AcquisitionFlag.COMPRESSION1.mask | AcquisitionFlag.COMPRESSION2.mask)
 
 
 class Decoder:
@@ -218,19 +207,15 @@ class Decoder:
         flags, samples, _, channels, dimensions = ACQUISITION_SIZES.unpack_from(
             self._chunk.bytes.data, self._start
         )
-        if flags & _COMPRESSED:
+        if flags & COMPRESSED:
             self._cursor = Cursor(MessageId.ACQUISITION, self._limits, self._bytes())
             self._reading = read_compressed_acquisition(self._cursor)
             self._decompressed = True
             return self._go_on()
         body_bytes = acquisition_body_bytes(channels, samples, dimensions)
         if body_bytes > self._limits.acquisition_bytes:
-            Cursor(MessageId.ACQUISITION, self._limits, self._bytes()).check(
-                body_bytes,
-                "acquisition_bytes",
-                f"number of bytes of {samples} samples, {channels} channels and {dimensions} "
-                "trajectory dimensions",
-            )
+            bounds = Bounds(MessageId.ACQUISITION, self._limits)
+            check_acquisition(bounds, channels, samples, dimensions)
         message_bytes = ACQUISITION_HEAD_BYTES + body_bytes
         count = have // message_bytes
         if count == 0:
@@ -239,7 +224,7 @@ class Decoder:
         start = self._start
         memory = self._chunk.bytes
         if count > 1:
-            count = _run_length(memory, start, count, message_bytes)
+            count = run_length(memory, start, count, message_bytes)
         layout = acquisition_message(channels, samples, dimensions)
         rows = np.ndarray((count,), layout, memory, start)
         self._consume(count * message_bytes)
@@ -280,42 +265,6 @@ class Decoder:
         self._chunk, self._start, self._end = chunk, 0, len(tail)
         if self._cursor is not None:
             self._cursor.memory = self._bytes()
-
-
-def _run_length(memory: np.ndarray, start: int, count: int, message_bytes: int) -> int:
-    """How many of `count` messages of one length are acquisitions of the first one's sizes.
-
-    Args:
-        memory: uint8.
-        start: of the first message, which is one.
-        count: messages to look at.
-        message_bytes: of each; even.
-    """
-    sizes = ACQUISITION_RUN.unpack_from(memory.data, start)
-    # A few are compared faster one by one; and many need not be looked at if the second differs.
-    row, near = 1, count if count <= _NEAR_ROWS else 2
-    while row < near:
-        other = ACQUISITION_RUN.unpack_from(memory.data, start + row * message_bytes)
-        if other != sizes and not _same_run(other, sizes):
-            return row
-        row += 1
-    if row == count:
-        return count
-    words = np.ndarray((count, message_bytes // 2), "<u2", memory, start)
-    pattern = struct.pack("<5H", *(a & mask for a, mask in zip(sizes, RUN_MASK, strict=True)))
-    look = _FIRST_LOOK
-    while row < count:
-        found = words[row : row + look, _RUN_WORDS] & _RUN_MASK
-        if found.tobytes() != pattern * len(found):
-            same = (found == np.frombuffer(pattern, "<u2")).all(1)
-            return row + int(same.argmin())
-        row += len(found)
-        look *= 4
-    return count
-
-
-def _same_run(other: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
-    return all((a & mask) == (b & mask) for a, b, mask in zip(other, sizes, RUN_MASK, strict=True))
 
 
 def _shape(batch: AcquisitionBatch) -> tuple[int, ...]:
