@@ -20,6 +20,7 @@ import structlog
 
 from elastron.errors import CapacityError, ElastronError
 from elastron.node.control import Channel
+from elastron.node.forked import ForkedZygote
 from elastron.node.settings import NodeSettings
 
 #: The zygote's. OpenBLAS, MKL and OpenMP get one thread each: the zygote must have none of theirs;
@@ -102,12 +103,18 @@ class Worker:
 
 
 class WorkerPool:
-    """The zygote and its workers, seen from the supervisor's event loop."""
+    """The zygote and its workers, seen from the supervisor's event loop.
 
-    def __init__(self, settings: NodeSettings) -> None:
+    Args:
+        settings: of the node.
+        zygote: one that runs already; None, or when it has died: another is started.
+    """
+
+    def __init__(self, settings: NodeSettings, zygote: ForkedZygote | None = None) -> None:
         self._settings = settings
+        self._given = zygote
         self._log = structlog.get_logger()
-        self._zygote: subprocess.Popen[bytes] | None = None
+        self._zygote: subprocess.Popen[bytes] | ForkedZygote | None = None
         self._channel: Channel | None = None
         self._zygote_ready = False
         self._started = asyncio.Event()
@@ -185,16 +192,11 @@ class WorkerPool:
     # --- the zygote -----------------------------------------------------------------------------
 
     def _launch(self) -> None:
-        ours, theirs = Channel.pair()
-        fd = theirs.fileno()
-        self._zygote = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "elastron.node.zygote", str(fd)],
-            pass_fds=[fd],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **ZYGOTE_ENVIRONMENT},
-            start_new_session=True,
-        )
-        theirs.close()
+        if self._given is not None:
+            self._zygote, self._given = self._given, None
+            ours = self._zygote.channel
+        else:
+            self._zygote, ours = _start_zygote()
         ours.send({"settings": self._settings.model_dump(mode="json")})
         ours.socket.setblocking(False)
         self._channel = ours
@@ -342,3 +344,17 @@ class WorkerPool:
         if worker.status.done() or not self._zygote_ready:
             self._workers.pop(worker.number, None)
         # Else the zygote tells the exit status in a moment, and the worker is forgotten then.
+
+
+def _start_zygote() -> tuple[subprocess.Popen[bytes], Channel]:
+    ours, theirs = Channel.pair()
+    fd = theirs.fileno()
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "elastron.node.zygote", str(fd)],
+        pass_fds=[fd],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **ZYGOTE_ENVIRONMENT},
+        start_new_session=True,
+    )
+    theirs.close()
+    return process, ours
