@@ -9,7 +9,7 @@ import pytest
 
 from elastron.errors import ConnectionLostError, DeadlineError
 from elastron.node.scoreboard import Scoreboard
-from elastron.node.transport import ClientSocket, Interrupted, tune
+from elastron.node.transport import ClientSocket, Interrupted
 
 
 @pytest.fixture
@@ -150,10 +150,3 @@ def test_lingering_ends_in_time(ends) -> None:
     began = time.monotonic()
     client.finish(timeout_s=0.1, bytes_max=1 << 30, buffer=memoryview(bytearray(65536)))
     assert time.monotonic() - began < 30
-
-
-def test_options() -> None:
-    with socket.socket() as sock:
-        tune(sock)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

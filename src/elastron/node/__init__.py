@@ -8,8 +8,10 @@
 
 from elastron.node.outcome import Outcome
 from elastron.node.serving import run_node, serve
-from elastron.node.settings import Address, LogFormat, NodeSettings, available_cores
+from elastron.node.settings import NodeSettings, available_cores
 from elastron.node.supervisor import Node
+from elastron.service.address import Address
+from elastron.service.logs import LogFormat
 
 __all__ = [
     "Address",

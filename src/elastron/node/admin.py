@@ -7,26 +7,21 @@ something are refused.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from elastron.node.listening import listen
+from elastron.service.http import cross_site, http_server, refused_cross_site
 
 if TYPE_CHECKING:
-    from elastron.node.settings import Address
     from elastron.node.supervisor import Node
-
-
-_SHUTDOWN_S = 1
+    from elastron.service.address import Address
 
 
 def make_app(node: Node) -> Starlette:
@@ -57,16 +52,16 @@ def make_app(node: Node) -> Starlette:
         return JSONResponse([str(node.address)])
 
     async def cancel(request: Request) -> Response:
-        if _cross_site(request):
-            return _refused()
+        if cross_site(request):
+            return refused_cross_site()
         session_id = request.path_params["session_id"]
         if not node.cancel(session_id, "cancelled by the operator"):
             return JSONResponse({"error": f"no session {session_id!r} runs here"}, 404)
         return JSONResponse({"cancelled": session_id}, 202)
 
     async def drain(request: Request) -> Response:
-        if _cross_site(request):
-            return _refused()
+        if cross_site(request):
+            return refused_cross_site()
         cancelled = await node.drain()
         return JSONResponse({"drained": True, "cancelled": cancelled})
 
@@ -84,23 +79,6 @@ def make_app(node: Node) -> Starlette:
     )
 
 
-def _cross_site(request: Request) -> bool:
-    # Every current browser sends this header; curl and Kubernetes do not.
-    return request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-
-
-def _refused() -> Response:
-    return JSONResponse({"error": "cross-site requests may not change anything"}, 403)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the node has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def admin_server(node: Node, address: Address) -> AsyncIterator[Address]:
     """Serve the admin pages in this event loop; gives the address with the port in use.
@@ -108,20 +86,5 @@ async def admin_server(node: Node, address: Address) -> AsyncIterator[Address]:
     Raises:
         ElastronError: the address cannot be listened on.
     """
-    sock, bound = listen(address)
-    config = uvicorn.Config(
-        make_app(node),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=_SHUTDOWN_S,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[sock]))
-    try:
-        # The socket listens already: whoever connects before the server runs is served then.
+    async with http_server(make_app(node), address) as bound:
         yield bound
-    finally:
-        server.should_exit = True
-        await serving
-        sock.close()

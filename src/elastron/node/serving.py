@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import structlog
-
-from elastron.node.logs import configure_logging
 from elastron.node.settings import NodeSettings
 from elastron.node.supervisor import Node
+from elastron.service.logs import configure_logging
+from elastron.service.signals import run_until_signal
 
 try:
     from uvloop import run as run_loop
@@ -33,16 +29,7 @@ async def serve(settings: NodeSettings, on_ready: Callable[[Node], None] | None 
         ElastronError: an address is taken, or no worker comes up.
     """
     async with Node(settings) as node:
-        with _signals() as (first, second):
-            if on_ready is not None:
-                on_ready(node)
-            await first.wait()
-            draining = asyncio.create_task(node.drain())
-            stopping = asyncio.create_task(second.wait())
-            await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (draining, stopping):
-                task.cancel()
-            await asyncio.gather(draining, stopping, return_exceptions=True)
+        await run_until_signal(node.drain, None if on_ready is None else lambda: on_ready(node))
 
 
 def run_node(settings: NodeSettings, on_ready: Callable[[Node], None] | None = None) -> None:
@@ -57,27 +44,3 @@ def run_node(settings: NodeSettings, on_ready: Callable[[Node], None] | None = N
     """
     configure_logging(settings.log_format, settings.log_level)
     run_loop(serve(settings, on_ready))
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    loop = asyncio.get_running_loop()
-    log = structlog.get_logger()
-    first, second = asyncio.Event(), asyncio.Event()
-
-    def on_signal(number: signal.Signals) -> None:
-        if not first.is_set():
-            log.info("going down; once more to stop at once", signal=number.name)
-            first.set()
-        else:
-            log.warning("stopping at once", signal=number.name)
-            second.set()
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield first, second
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

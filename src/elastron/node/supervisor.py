@@ -19,14 +19,15 @@ import structlog
 from elastron.errors import CapacityError
 from elastron.node import farewell
 from elastron.node.admin import admin_server
-from elastron.node.listening import listen, peer_name
+from elastron.node.forked import ForkedZygote
 from elastron.node.metrics import NodeMetrics
 from elastron.node.outcome import Outcome
 from elastron.node.pool import Worker, WorkerPool, WorkerState
 from elastron.node.running import RunningSession
 from elastron.node.scoreboard import Scoreboard
-from elastron.node.settings import Address, NodeSettings, available_cores
-from elastron.node.transport import tune
+from elastron.node.settings import NodeSettings, available_cores
+from elastron.service.address import Address
+from elastron.service.listening import listen, peer_name, tune
 
 _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
@@ -39,6 +40,10 @@ class Node:
     `async with Node(settings) as node:` starts it and, at the end, stops it at once; call `drain`
     before to let running sessions finish.
 
+    Args:
+        settings: of the node.
+        zygote: one forked already; None: the node starts one.
+
     Attributes:
         address: where it listens, with the port it was given.
         admin_address: of the admin HTTP server, or None.
@@ -46,13 +51,13 @@ class Node:
         draining: no new sessions any more.
     """
 
-    def __init__(self, settings: NodeSettings) -> None:
+    def __init__(self, settings: NodeSettings, zygote: ForkedZygote | None = None) -> None:
         self.settings = settings
         self.address = Address.parse(settings.listen)
         self.admin_address: Address | None = None
         self.draining = False
         self._log = structlog.get_logger()
-        self._pool = WorkerPool(settings)
+        self._pool = WorkerPool(settings, zygote)
         self._sessions: dict[str, RunningSession] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._unoccupied = asyncio.Event()

@@ -14,29 +14,10 @@ from elastron.node.scoreboard import Scoreboard
 
 # sendmsg takes at most IOV_MAX (1024 on Linux and macOS) buffers.
 _BUFFERS_MAX = 1024
-# A vanished client is noticed after 60 + 4 x 15 s; below the 4 minutes after which some cloud load
-# balancers forget a silent connection.
-_KEEPALIVE_IDLE_S = 60
-_KEEPALIVE_INTERVAL_S = 15
-_KEEPALIVE_PROBES = 4
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
     """A wait was ended by `ClientSocket.interrupt`."""
-
-
-def tune(sock: socket.socket) -> None:
-    """No delay for small messages; notice a vanished client while the line is silent.
-
-    Buffer sizes are left to the kernel: setting them would switch its automatic sizing off.
-    """
-    with contextlib.suppress(OSError):  # the client may be gone already
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):  # not on macOS
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
 
 
 class ClientSocket:

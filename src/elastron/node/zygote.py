@@ -27,8 +27,8 @@ import structlog
 
 from elastron.node import preload, worker
 from elastron.node.control import Channel
-from elastron.node.logs import configure_logging
 from elastron.node.settings import NodeSettings
+from elastron.service.logs import configure_logging
 
 
 def main(fd: int) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from enum import StrEnum
 
 import structlog
 
-from elastron.node.settings import LogFormat
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"  # console on a terminal, JSON elsewhere
+    CONSOLE = "console"
+    JSON = "json"
+
 
 _LEVELS = {
     "debug": logging.DEBUG,

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from elastron.errors import ElastronError
-from elastron.node.listening import listen, peer_name
-from elastron.node.settings import Address
+from elastron.service.address import Address
+from elastron.service.listening import listen, peer_name, tune
 
 
 def test_a_free_port_is_told() -> None:
@@ -46,3 +46,10 @@ def test_an_address_of_somebody_else(host: str) -> None:
 )
 def test_peer_name(address: tuple, name: str) -> None:
     assert peer_name(address) == name
+
+
+def test_options() -> None:
+    with socket.socket() as sock:
+        tune(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -9,8 +9,8 @@ import pytest
 
 CODE = """
 import structlog
-from elastron.node.logs import configure_logging
-from elastron.node.settings import LogFormat
+from elastron.service.logs import configure_logging
+from elastron.service.logs import LogFormat
 configure_logging(LogFormat("{format}"), "{level}")
 log = structlog.get_logger().bind(session="ab")
 log.debug("small")

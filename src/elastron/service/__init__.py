@@ -1,0 +1,1 @@
+"""What every server of ours needs: addresses, listening sockets, logs, signals, admin HTTP."""
