@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 
 from elastron.wire.framing import Frame
 
-#: Messages remembered, 24 bytes each. Echoing a million readouts is the most a scan gives back.
-MESSAGES_MAX = 4_000_000
+#: Messages remembered: 24 bytes each, 700 once the scan is replayed. Long dynamic series have
+#: some 10,000 images.
+MESSAGES_MAX = 250_000
 
 
 @dataclass(slots=True)
