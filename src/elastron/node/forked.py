@@ -12,7 +12,6 @@ import signal
 import sys
 from typing import NoReturn
 
-from elastron.node import zygote
 from elastron.node.control import Channel
 
 
@@ -76,6 +75,9 @@ def fork_zygote() -> ForkedZygote:
 
 
 def _become_zygote(channel: Channel) -> NoReturn:
+    # Not above: it is a program, and must not be imported before it is run.
+    from elastron.node import zygote  # noqa: PLC0415
+
     status = 1
     try:
         os.setsid()
