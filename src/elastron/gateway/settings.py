@@ -1,0 +1,187 @@
+"""Settings of a gateway: every field says its meaning, its unit and why its default is what it is."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from elastron.gateway.archive import ArchiveSettings
+from elastron.gateway.nodes import RegistrySettings
+from elastron.gateway.placement import PlacementSettings
+from elastron.gateway.pools import PoolRule
+from elastron.gateway.results import ResultsSettings
+from elastron.gateway.tls import TlsSettings
+from elastron.service.address import AddressText
+from elastron.service.logs import LogFormat
+from elastron.wire import Limits
+
+MIB = 2**20
+GIB = 2**30
+
+
+class WhenFull(StrEnum):
+    """What becomes of a scan when neither memory nor disk can keep more of it."""
+
+    REFUSE = "refuse"  # it ends with an error
+    UNPROTECTED = "unprotected"  # it goes on; should its node fail, it is lost
+
+
+def _quarter_of_memory() -> int:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(max(pages // 4, 256 * MIB), 4 * GIB)
+
+
+class JournalSettings(BaseModel):
+    """Where the gateway keeps running scans, so that another node can begin them anew."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_bytes_max: int = Field(
+        default_factory=_quarter_of_memory,
+        ge=8 * MIB,
+        description="All scans together; beyond it they go on to disk. Default: a quarter of the "
+        "machine's memory, at most 4 GiB. Not taken before it is needed.",
+    )
+    spare_bytes_max: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Memory of ended scans kept for the next ones: fresh memory costs as much time "
+        "as receiving into it. The rest goes back to the system.",
+    )
+    folder: Path | None = Field(
+        None,
+        description="Folder of a gateway's own for what does not fit the memory; files of a "
+        "gateway that died are removed at the start. None: no disk is used.",
+    )
+    disk_bytes_max: int = Field(
+        64 * GIB, ge=0, description="All scans together. Several long scans of a busy scanner."
+    )
+    when_full: WhenFull = Field(
+        WhenFull.UNPROTECTED,
+        description="Neither memory nor disk is left, and no other scan will free any: "
+        "`unprotected` lets the scan go on without a copy of what its node has; `refuse` ends it "
+        "with an error.",
+    )
+    room_timeout_s: float = Field(
+        120,
+        gt=0,
+        description="How long a scan is held back for others to end and free room, before "
+        "`when_full` applies.",
+    )
+
+
+class GatewaySettings(BaseModel):
+    """What a gateway is told at its start. The environment and flags are read by the caller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: AddressText | None = Field(
+        "127.0.0.1:9002",
+        description="HOST:PORT for scans. Plain TCP, so only loopback unless told otherwise; "
+        "inside a cluster give 0.0.0.0:9002 and keep the network closed. Port 0: any free one. "
+        "None: TLS only.",
+    )
+    tls: tuple[TlsSettings, ...] = Field((), description="TLS listeners besides.")
+    admin: AddressText | None = Field(
+        "127.0.0.1:9080",
+        description="HOST:PORT of the admin HTTP server; no password, so loopback. "
+        "None: no admin server.",
+    )
+    registry: RegistrySettings = Field(
+        default_factory=RegistrySettings, description="Which nodes there are."
+    )
+    placement: PlacementSettings = Field(
+        default_factory=PlacementSettings, description="Who waits how long for a node."
+    )
+    pools: tuple[PoolRule, ...] = Field((), description="Which scans go to which nodes.")
+    journal: JournalSettings = Field(
+        default_factory=JournalSettings, description="What keeps scans from being lost."
+    )
+    archive: ArchiveSettings = Field(
+        default_factory=ArchiveSettings, description="Which scans are kept after their end."
+    )
+    results: ResultsSettings = Field(
+        default_factory=ResultsSettings, description="Images kept for clients that left."
+    )
+    limits: Limits = Field(
+        default_factory=Limits,
+        description="Most bytes or elements of each kind of message; reasons in elastron.wire.",
+    )
+    attempts_max: int = Field(
+        3,
+        ge=1,
+        description="Different nodes that may fail with one scan before its client is told. Three: "
+        "a scan that kills every node it meets must not take down the fleet.",
+    )
+    connect_timeout_s: float = Field(
+        5, gt=0, description="For a connection to a node; one in the same network takes a ms."
+    )
+    stall_timeout_s: float = Field(
+        60,
+        gt=0,
+        description="A node that neither takes data that wait for it nor sends any for so long is "
+        "given up. Long steps of a reconstruction block its input for some seconds.",
+    )
+    handshake_timeout_s: float = Field(
+        60,
+        gt=0,
+        description="From connecting to a complete config and header. A client sends both at "
+        "once; who is silent for a minute is a port scanner or broken.",
+    )
+    message_timeout_s: float = Field(
+        60,
+        gt=0,
+        description="A message that has begun must be complete within this time, or arrive at "
+        "`rate_min` or faster. Stops senders that drip bytes.",
+    )
+    rate_min: float = Field(
+        16 * 1024,
+        ge=0,
+        description="Bytes/s a large message may not fall below; a DSL line is far above it.",
+    )
+    idle_timeout_s: float = Field(
+        900,
+        gt=0,
+        description="No byte from the client while a node waits for one, or no byte taken by "
+        "it while images wait. Long enough for breath-holds and table moves.",
+    )
+    total_timeout_s: float = Field(
+        24 * 3600, gt=0, description="Whole session, waiting included: a day, so that none stays."
+    )
+    drain_timeout_s: float = Field(
+        3600,
+        ge=0,
+        description="How long a drain waits for running scans before it cancels them. Keep "
+        "it below the pod's termination grace.",
+    )
+    linger_timeout_s: float = Field(
+        10,
+        ge=0,
+        description="After an error: how long the client's remaining data is read and thrown "
+        "away, so that a TCP reset does not swallow the error text.",
+    )
+    linger_bytes_max: int = Field(GIB, ge=0, description="The same, in bytes.")
+    output_bytes_max: int = Field(
+        64 * MIB,
+        ge=1,
+        description="Images of one scan that wait for a slow client. Above it the gateway reads no "
+        "more from the node, unless a message is not whole yet.",
+    )
+    pending_connections_max: int = Field(
+        4096,
+        ge=1,
+        description="Connections that have not sent a byte yet. Above it the one that has been "
+        "silent longest is closed, so that a flood of them keeps no scanner out.",
+    )
+    sessions_max: int = Field(
+        4096, ge=1, description="Scans that run or wait at once; more are refused."
+    )
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="auto (console on a terminal, else JSON), console or json."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
+    )
