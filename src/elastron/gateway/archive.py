@@ -1,18 +1,17 @@
-"""Scans and images kept on disk, as they came over the wire.
+"""Which scans are kept on disk, and for how long; off unless somebody wants it.
 
-One folder a scan, `<time>-<session>`, with `scan.mrd-stream` (what the client sent),
-`images.mrd-stream` (what it was sent) and `meta.json`. A scan is written beside and renamed when
-whole, so that who reads the archive never sees half of one. A full disk costs the archive a scan,
-never the gateway.
+What is written, and how, is in `archive_folder`. Archiving happens after a scan has ended, in
+threads; a full disk costs the archive a scan, never the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
+import datetime
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,13 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from elastron.errors import ElastronError
+from elastron.gateway.archive_folder import IMAGES, SCAN, ArchiveFolder, Draft, entry_name
+from elastron.gateway.deidentify import CleanStream, Deidentifier
 from elastron.gateway.recording import Recording
 
 _GIB = 2**30
-
-SCAN = "scan.mrd-stream"
-IMAGES = "images.mrd-stream"
-META = "meta.json"
-_VERSION = 1
-_PARTIAL = ".partial-"
-#: A partial folder nobody has written to for so long was left by a gateway that died.
-_STALE_S = 3600.0
-_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z_-]{1,64}")
-_META_BYTES_MAX = 1 << 20
+_META_VERSION = 1
 
 
 class Keep(StrEnum):
@@ -78,36 +71,20 @@ class ArchiveSettings(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One archived scan.
-
-    Attributes:
-        name: of its folder, and its ID.
-        path: of its folder.
-        bytes: of all its files.
-        time: when it was archived, POSIX seconds.
-        meta: what `meta.json` says.
-    """
-
-    name: str
-    path: Path
-    bytes: int
-    time: float
-    meta: Mapping[str, Any]
-
-    def describe(self) -> dict[str, Any]:
-        """For lists; nothing of the patient."""
-        return {"id": self.name, "bytes": self.bytes, **self.meta}
+class NotArchivedError(ElastronError):
+    """A scan that cannot be archived, and why."""
 
 
 class Archive:
-    """The archive folder.
+    """The archive, as the gateway uses it.
 
     Args:
         settings: what to keep for how long.
         clock: POSIX seconds.
         on_done: told of each scan that was to be archived, whether it was.
+
+    Attributes:
+        bytes: in the folder, as far as known.
     """
 
     def __init__(
@@ -117,10 +94,14 @@ class Archive:
         on_done: Callable[[bool], None] = lambda ok: None,
     ) -> None:
         self.settings = settings
+        self.folder = ArchiveFolder(settings.folder)
         self.bytes = 0
         self._clock = clock
         self._on_done = on_done
         self._log = structlog.get_logger()
+        self._coming = 0  # bytes of scans that are being written
+        self._room = asyncio.Lock()
+        self._deidentifier: Deidentifier | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -139,10 +120,29 @@ class Archive:
         return keep is Keep.ALL or (keep is Keep.FAILED and outcome != "ok")
 
     async def start(self) -> None:
-        """Make the folder and begin to look for old scans."""
+        """Make the folder and begin to look for old scans.
+
+        Raises:
+            ElastronError: the folder cannot be made, or not be written to.
+        """
+        if not self.active:
+            return
+        try:
+            await asyncio.to_thread(self._prepare)
+        except OSError as error:
+            raise ElastronError(
+                f"The archive folder {self.settings.folder} cannot be used: {error.strerror}. "
+                "Name another with archive.folder, or switch the archive off."
+            ) from error
+        await self._make_room(0)
+        self._sweeping = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Look for old scans no more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+            self._sweeping = None
 
     async def keep(
         self,
@@ -164,4 +164,106 @@ class Archive:
         Returns:
             The entry's name; None if there is none. Nothing is raised: a full disk is logged.
         """
-        return None
+        if not self.wants(outcome):
+            return None
+        size = incoming.size + (0 if outgoing is None else outgoing.size)
+        name = entry_name(session, self._clock())
+        self._coming += size
+        try:
+            await self._check_room(size)
+            await self._write(
+                name, {**meta, "session": session, "outcome": outcome}, incoming, outgoing
+            )
+        except (OSError, ElastronError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._log.warning("scan not archived", session=session, reason=reason)
+            self._on_done(False)
+            return None
+        finally:
+            self._coming -= size
+        self.bytes += size
+        self._log.info("scan archived", session=session, archive=name, outcome=outcome)
+        self._on_done(True)
+        return name
+
+    def _prepare(self) -> None:
+        self.folder.make()
+        if self.settings.deidentify:
+            self._deidentifier = Deidentifier(self.folder.key())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sweep_s)
+            try:
+                await self._make_room(0)
+            except OSError as error:
+                self._log.warning("cannot look for old archived scans", reason=error.strerror)
+
+    async def _make_room(self, room: int) -> None:
+        async with self._room:
+            self.bytes, removed = await asyncio.to_thread(
+                self.folder.make_room,
+                now=self._clock(),
+                retain_s=self.settings.retain_s,
+                bytes_max=self.settings.bytes_max,
+                room=room,
+            )
+        if removed:
+            self._log.info("old archived scans deleted", scans=len(removed))
+
+    async def _check_room(self, size: int) -> None:
+        if size > self.settings.bytes_max:
+            raise NotArchivedError(
+                f"it has {size} bytes, more than the whole archive may have "
+                f"(archive.bytes_max, {self.settings.bytes_max})"
+            )
+        await self._make_room(self._coming)
+        free = await asyncio.to_thread(self.folder.free_bytes)
+        if free - self._coming < self.settings.free_bytes_min:
+            raise NotArchivedError(
+                f"the disk would have less than {self.settings.free_bytes_min} bytes left "
+                "(archive.free_bytes_min); make room, or archive for a shorter time"
+            )
+
+    async def _write(
+        self,
+        name: str,
+        meta: Mapping[str, Any],
+        incoming: Recording,
+        outgoing: Recording | None,
+    ) -> None:
+        draft = await asyncio.to_thread(self.folder.draft, name)
+        try:
+            left_out: Counter[str] = Counter()
+            left_out += await self._copy(draft, SCAN, incoming)
+            if outgoing is not None:
+                left_out += await self._copy(draft, IMAGES, outgoing)
+            now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+            facts = {
+                "version": _META_VERSION,
+                "archived": now.isoformat(timespec="seconds"),
+                "deidentified": self._deidentifier is not None,
+                **({"left_out": dict(left_out)} if left_out else {}),
+            }
+            await asyncio.to_thread(draft.commit, {**meta, **facts})
+        finally:
+            await asyncio.to_thread(draft.discard)
+
+    async def _copy(self, draft: Draft, file_name: str, recording: Recording) -> Counter[str]:
+        """Write one stream; what of it was left out."""
+        clean = None if self._deidentifier is None else CleanStream(self._deidentifier)
+        file = await asyncio.to_thread(draft.open, file_name)
+        try:
+            at, size = 0, recording.size
+            while at < size:
+                piece = (await recording.read(at))[: size - at]
+                at += len(piece)
+                buffers = [piece] if clean is None else clean.feed(piece)
+                await asyncio.to_thread(draft.write, file, buffers)
+            if clean is not None:
+                clean.eof()
+            await asyncio.to_thread(draft.finish, file)
+        finally:
+            with contextlib.suppress(OSError):  # what it still held: the disk is full
+                file.close()
+        return Counter() if clean is None else clean.left_out
