@@ -334,9 +334,10 @@ class WorkerPool:
         self._refill()
 
     def _forget(self, worker: Worker) -> None:
-        worker.state = WorkerState.GONE
-        asyncio.get_running_loop().remove_reader(worker.channel.fileno())
-        worker.channel.close()
+        if worker.state is not WorkerState.GONE:
+            worker.state = WorkerState.GONE
+            asyncio.get_running_loop().remove_reader(worker.channel.fileno())
+            worker.channel.close()
         with contextlib.suppress(ValueError):
             self._idle.remove(worker)
         if not worker.report.done():
