@@ -52,7 +52,7 @@ class Subscription:
 
     def put(self, event: Event) -> bool:
         """Take an event; False if there is no room and the subscription has ended with it."""
-        fits = len(self._queue) < self._queue_max
+        fits = len(self._queue) < self._queue_max or event.kind == CLOSED
         if not fits:
             waiting = len(self._queue)
             self._queue.clear()

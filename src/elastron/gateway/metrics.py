@@ -23,7 +23,7 @@ _QUEUE_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 
 
 #: Label values; anything else counts as `other`, so that no label grows without bound.
 OUTCOMES = ("ok", "error", "lost", "timeout", "cancelled", "failed", "probe")
-REPLAY_REASONS = ("connection", "worker", "stalled", "draining", "full", "dead")
+REPLAY_REASONS = ("connection", "worker", "stalled", "draining", "full", "dead", "recount")
 REFUSAL_REASONS = ("draining", "full", "queue", "waiting", "pending", "flood", "tls", "journal")
 OTHER = "other"
 

@@ -7,12 +7,13 @@ list and no log. All in the gateway's event loop; time is monotonic seconds.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,15 @@ class Result:
     def size(self) -> int:
         """Bytes kept."""
         return 0 if self.recording is None else self.recording.size
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep it while somebody fetches it."""
+        self.readers += 1
+        try:
+            yield
+        finally:
+            self.readers -= 1
 
 
 class Results:
