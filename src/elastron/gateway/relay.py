@@ -259,7 +259,7 @@ class Relay:
             fault = fault_of(text)
             if fault is not None:
                 words = text.partition(" ERROR: ")[2]
-                return self._leave(_REASONS[fault], words, counts=fault.begun)
+                return self._leave(_REASONS[fault], words, counts=fault.suspect)
             self._reported = self._reported or is_error(text)
         return Step.DELIVER if self.delivery.take(frame) else Step.DROP
 

@@ -8,12 +8,10 @@ import socket
 
 from elastron.node.settings import NodeSettings
 from elastron.wire import encode
+from elastron.wire.faults import LOCATION
 from elastron.wire.messages import Close, Text
 
 _DISCARD_BYTES = 64 * 1024
-
-#: Where the Gadgetron reports errors that belong to no gadget.
-LOCATION = "Connection Main Thread"
 
 
 def error_text(text: str, location: str = LOCATION) -> Text:

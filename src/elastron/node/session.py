@@ -29,7 +29,7 @@ from elastron.gadgets.base import Context, Item
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.header import parse_header
 from elastron.mrd.image import Image
-from elastron.node.farewell import LOCATION, error_text
+from elastron.node.farewell import error_text
 from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
 from elastron.node.queries import answer
@@ -39,6 +39,7 @@ from elastron.node.settings import NodeSettings
 from elastron.node.transport import ClientSocket, Interrupted
 from elastron.pipeline import Chain, Config, ItemQueue, build, load_config, parse_config
 from elastron.wire import Action, Decoder, ServerSession, message_id
+from elastron.wire.faults import LOCATION
 from elastron.wire.messages import (
     Close,
     ConfigName,

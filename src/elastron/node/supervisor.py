@@ -28,6 +28,7 @@ from elastron.node.scoreboard import Scoreboard
 from elastron.node.settings import NodeSettings, available_cores
 from elastron.service.address import Address
 from elastron.service.listening import listen, peer_name, tune
+from elastron.wire.faults import Fault, fault_words
 
 _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
@@ -117,7 +118,7 @@ class Node:
         """End everything at once; running sessions are told so, then killed."""
         await self._stop_accepting()
         for session in list(self._sessions.values()):
-            self._stop_session(session, "the node is being stopped", Outcome.CANCELLED)
+            self._stop_session(session, fault_words(Fault.NODE_STOPPED), Outcome.CANCELLED)
         if self._connections:
             await asyncio.wait(self._connections, timeout=self.settings.cancel_grace_s)
         for task in list(self._connections):
@@ -149,9 +150,8 @@ class Node:
             await asyncio.wait_for(self._unoccupied.wait(), timeout_s)
         left = list(self._sessions.values())
         for session in left:
-            self._stop_session(
-                session, f"the node waited {timeout_s:g} s, then went down", Outcome.CANCELLED
-            )
+            words = fault_words(Fault.NODE_STOPPED, f"; it waited {timeout_s:g} s, then went down")
+            self._stop_session(session, words, Outcome.CANCELLED)
         while self._connections:
             await asyncio.wait(self._connections)
         self._log.info("drained", cancelled=len(left))
@@ -275,14 +275,16 @@ class Node:
     def _refusal(self) -> tuple[str, str] | None:
         running, capacity = self.running, self.settings.capacity
         if self.draining:
-            return "draining", "node is draining; try again, or use the gateway"
+            return "draining", fault_words(Fault.NODE_DRAINING, "; try again, or use the gateway")
         if running >= capacity or len(self._sessions) >= 2 * capacity + _LEAVING_MAX:
-            return "full", (
-                f"node is full ({running} of {capacity} sessions running); "
-                "try again, or use the gateway"
+            return "full", fault_words(
+                Fault.NODE_FULL,
+                f" ({running} of {capacity} sessions running); try again, or use the gateway",
             )
         if (silent := len(self._silent)) >= self.settings.pending_connections_max:
-            return "pending", f"{silent} connections wait without having sent a byte"
+            return "pending", fault_words(
+                Fault.NODE_FULL, f": {silent} connections wait without having sent a byte"
+            )
         return None
 
     async def _first_byte(self, sock: socket.socket, log: Any, peer: str) -> bool:
@@ -333,7 +335,8 @@ class Node:
         try:
             worker = await self._hand_over(session)
         except CapacityError as error:
-            await farewell.refuse(session.sock, str(error), self.settings)
+            words = fault_words(Fault.NODE_FULL, f": {error}")
+            await farewell.refuse(session.sock, words, self.settings)
             return Outcome.ERROR, {"reason": str(error)}
         try:
             report = await asyncio.wait_for(
@@ -381,9 +384,8 @@ class Node:
             outcome, text = session.stop_outcome, session.stop_reason
         else:
             outcome = Outcome.CRASHED
-            text = (
-                f"the reconstruction process died ({await worker.death()}); "
-                "other sessions are not affected"
+            text = fault_words(
+                Fault.WORKER_LOST, f" ({await worker.death()}); other sessions are not affected"
             )
         tell = not session.board.writing
         session.log.error("worker died", worker=worker.pid, reason=text, client_told=tell)

@@ -20,17 +20,17 @@ class Fault(StrEnum):
     WORKER_LOST = "the reconstruction process died"
     NODE_FULL = "node is full"
     NODE_DRAINING = "node is draining"
-    NODE_STOPPED = "the node went down"
+    NODE_STOPPED = "node is being stopped"
 
     @property
-    def begun(self) -> bool:
-        """The scan's own data may be the cause, as the node had begun to work on it."""
+    def suspect(self) -> bool:
+        """The scan's own data may be the cause."""
         return self is Fault.WORKER_LOST
 
 
 def fault_words(fault: Fault, detail: str = "") -> str:
-    """What a node says of its fault."""
-    return f"{fault.value} {detail}".rstrip()
+    """What a node says of its fault; `detail` follows directly."""
+    return fault.value + detail
 
 
 def fault_of(text: str) -> Fault | None:
