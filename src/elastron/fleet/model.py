@@ -31,6 +31,9 @@ class Node:
         memory_bytes: memory for scans; None: not known.
         memory_used_bytes: of it, promised to running scans.
         since: seconds on the caller's monotonic clock when it entered `state`.
+        avoid_until: on the same clock; a scan met a fault there, so until then it is the last
+            choice.
+        used: number of the placement that last went there; 0: none yet.
     """
 
     id: str
@@ -44,6 +47,20 @@ class Node:
     memory_bytes: int | None = None
     memory_used_bytes: int = 0
     since: float = 0.0
+    avoid_until: float = 0.0
+    used: int = 0
+
+    @property
+    def live(self) -> bool:
+        """It answers and takes scans, now or when a place is free."""
+        return self.state is NodeState.READY or self.state is NodeState.BUSY
+
+    @property
+    def memory_free_bytes(self) -> int | None:
+        """Memory not promised to anybody; None: not known."""
+        if self.memory_bytes is None:
+            return None
+        return max(0, self.memory_bytes - self.memory_used_bytes)
 
     @property
     def free(self) -> int:
