@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
-from elastron.wire.messages import Close, ConfigName, HeaderXml
+import elastron
+from elastron.wire.messages import Close, ConfigName, HeaderXml, Query, Response
 
 from .harness import HEADER, NodeProcess, check_good_scan, images, scan, wait_for
 
@@ -31,6 +34,32 @@ def test_sessions(node: NodeProcess) -> None:
         assert len(images(peer.receive())) == 1
     wait_for(lambda: not node.sessions(), what="an empty node")
     assert node.metric("gadgetron_activity") == 0
+
+
+def test_status(node: NodeProcess) -> None:
+    idle = node.get("/status").json()
+    assert idle["version"] == elastron.__version__
+    assert (idle["capacity"], idle["running"], idle["sessions"]) == (4, 0, 0)
+    assert (idle["draining"], idle["ready"], idle["capabilities"]) == (False, True, [])
+    assert idle["memory_bytes"] > 2**26
+    with node.connect() as peer:
+        peer.send(ConfigName("default.xml"), HeaderXml(HEADER), scan())
+        node.wait_for_session()
+        busy = node.get("/status").json()
+        assert (busy["running"], busy["sessions"], busy["ready"]) == (1, 1, True)
+        asked = json.loads(_query(node, "elastron::status"))
+        assert asked.pop("state") == "CONFIG"
+        assert asked.keys() == busy.keys()
+        assert asked["running"] == 1  # whoever asks does not count
+    assert "Jane" not in json.dumps(busy)
+    wait_for(lambda: not node.sessions(), what="an empty node")
+
+
+def _query(node: NodeProcess, query: str) -> str:
+    with node.connect() as peer:
+        peer.send(Query(query, correlation_id=7), Close())
+        (response,) = (each for each in peer.receive() if isinstance(each, Response))
+        return response.response
 
 
 def test_workers(node: NodeProcess) -> None:

@@ -1,4 +1,4 @@
-"""The admin HTTP server: health, readiness, metrics, sessions, drain.
+"""The admin HTTP server: health, readiness, metrics, status, sessions, drain.
 
 It has no password: it listens on loopback, or inside a cluster behind a network policy. A web page
 in somebody's browser must not be able to use it all the same, so cross-site requests that change
@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from elastron.node.queries import answer_status
+from elastron.node.status import status_of
 from elastron.service.http import cross_site, http_server, refused_cross_site
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ def make_app(node: Node) -> Starlette:
 
     async def metrics(_request: Request) -> Response:
         return Response(node.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    async def status(_request: Request) -> Response:
+        return PlainTextResponse(answer_status(status_of(node)), media_type="application/json")
 
     async def sessions(_request: Request) -> Response:
         return JSONResponse(
@@ -70,6 +75,7 @@ def make_app(node: Node) -> Starlette:
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/metrics", metrics),
+            Route("/status", status),
             Route("/sessions", sessions),
             Route("/sessions/{session_id}", cancel, methods=["DELETE"]),
             Route("/sessions/{session_id}/cancel", cancel, methods=["POST"]),

@@ -69,6 +69,15 @@ _ANSWERS: dict[str, Callable[[], str]] = {
 QUERIES: tuple[str, ...] = (*_ANSWERS, "elastron::status")
 
 
+def answer_status(status: Mapping[str, Any]) -> str:
+    """The answer to `elastron::status`: JSON.
+
+    Args:
+        status: of the node; nothing of a scan itself.
+    """
+    return json.dumps({"version": elastron.__version__, **status})
+
+
 def answer(query: str, *, status: Mapping[str, Any]) -> str:
     """The answer to one query.
 
@@ -80,5 +89,5 @@ def answer(query: str, *, status: Mapping[str, Any]) -> str:
         The answer; `UNKNOWN` as from the original for anything else.
     """
     if query == "elastron::status":
-        return json.dumps({"version": elastron.__version__, **status})
+        return answer_status(status)
     return _ANSWERS.get(query, lambda: UNKNOWN)()

@@ -52,6 +52,12 @@ class NodeSettings(BaseModel):
         description="Sessions at once; more are refused. Default: one a core, because more than "
         "that only makes each of them slower.",
     )
+    capabilities: frozenset[str] = Field(
+        frozenset(),
+        max_length=64,
+        description="What chains find here beyond the common, e.g. `gpu`: the gateway sends scans "
+        "that need it only to such nodes.",
+    )
     warm_workers: int | None = Field(
         None,
         ge=0,

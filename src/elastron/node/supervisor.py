@@ -26,6 +26,7 @@ from elastron.node.pool import Worker, WorkerPool, WorkerState
 from elastron.node.running import RunningSession
 from elastron.node.scoreboard import Scoreboard
 from elastron.node.settings import NodeSettings, available_cores
+from elastron.node.status import status_of
 from elastron.service.address import Address
 from elastron.service.listening import listen, peer_name, tune
 from elastron.wire.faults import Fault, fault_words
@@ -365,7 +366,8 @@ class Node:
         letter = {
             "id": session.id,
             "threads": self.settings.threads_per_session or max(1, share),
-            "running": running,
+            # It may only want to know whether there is a place, so it does not count itself.
+            "status": status_of(self) | {"running": running - 1},
         }
         while True:
             worker = await self._pool.take()

@@ -43,7 +43,7 @@ def main(channel: Channel, settings: NodeSettings) -> None:
         settings,
         Scoreboard(page),
         threads=order["threads"],
-        status={"running": order["running"], "capacity": settings.capacity},
+        status=order["status"],
         log=structlog.get_logger().bind(session=order["id"]),
     )
     threading.Thread(
