@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from elastron.wire import encode
 from elastron.wire.messages import Message
 
@@ -15,13 +17,13 @@ class MemoryRecording:
         self.closed = False
 
     @property
-    def size(self) -> int:
+    def content_bytes(self) -> int:
         return len(self._data)
 
-    async def read(self, at: int) -> memoryview:
-        assert not self.closed
-        assert at < self.size
-        return memoryview(self._data)[at : at + self._piece_bytes]
+    async def pieces(self) -> AsyncIterator[memoryview]:
+        for at in range(0, len(self._data), self._piece_bytes):
+            assert not self.closed
+            yield memoryview(self._data)[at : at + self._piece_bytes]
 
     def close(self) -> None:
         self.closed = True

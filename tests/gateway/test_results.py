@@ -178,7 +178,7 @@ def test_never_more_than_allowed_and_nothing_leaks(steps: list[tuple[str, int, i
         else:
             clock.now += amount
             kept.expire()
-        alive = sum(recording.size for recording in recordings if not recording.closed)
+        alive = sum(recording.content_bytes for recording in recordings if not recording.closed)
         assert kept.bytes == alive <= 100
     kept.close()
     assert all(recording.closed for recording in recordings)

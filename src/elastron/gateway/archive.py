@@ -166,7 +166,7 @@ class Archive:
         """
         if not self.wants(outcome):
             return None
-        size = incoming.size + (0 if outgoing is None else outgoing.size)
+        size = incoming.content_bytes + (0 if outgoing is None else outgoing.content_bytes)
         name = entry_name(session, self._clock())
         self._coming += size
         try:
@@ -254,10 +254,7 @@ class Archive:
         clean = None if self._deidentifier is None else CleanStream(self._deidentifier)
         file = await asyncio.to_thread(draft.open, file_name)
         try:
-            at, size = 0, recording.size
-            while at < size:
-                piece = (await recording.read(at))[: size - at]
-                at += len(piece)
+            async for piece in recording.pieces():
                 buffers = [piece] if clean is None else clean.feed(piece)
                 await asyncio.to_thread(draft.write, file, buffers)
             if clean is not None:

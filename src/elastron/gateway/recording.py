@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 
@@ -9,15 +10,12 @@ class Recording(Protocol):
     """Bytes that were received or sent, in order; a `Journal` is one."""
 
     @property
-    def size(self) -> int:
-        """Bytes recorded so far."""
+    def content_bytes(self) -> int:
+        """How many bytes `pieces` gives."""
         ...
 
-    async def read(self, at: int) -> memoryview:
-        """The next piece from offset `at`, below `size`; at least one byte.
-
-        Valid until the recording is closed or the next `read`.
-        """
+    def pieces(self) -> AsyncIterator[memoryview]:
+        """All bytes, from the first on; each piece is valid until the next is asked for."""
         ...
 
     def close(self) -> None:

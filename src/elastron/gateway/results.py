@@ -88,7 +88,7 @@ class Result:
     @property
     def size(self) -> int:
         """Bytes kept."""
-        return 0 if self.recording is None else self.recording.size
+        return 0 if self.recording is None else self.recording.content_bytes
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
