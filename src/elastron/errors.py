@@ -15,7 +15,8 @@ ElastronError
 ├── ConnectError           the peer could not be reached
 ├── CapacityError          the node or gateway is full or draining
 │   ├── QueueFullError     the gateway's queue takes no more scans
-│   └── QueueTimeoutError  no node became free within the time a scan may wait
+│   ├── QueueTimeoutError  no node became free within the time a scan may wait
+│   └── JournalFullError   the gateway has no room to keep more of a scan
 └── DeadlineError          the peer was silent, or the work lasted, longer than allowed
 
 Messages say what went wrong, where, and what to do. They never hold patient data.
@@ -94,6 +95,10 @@ class QueueFullError(CapacityError):
 
 class QueueTimeoutError(CapacityError):
     """No node became free within the time a scan may wait."""
+
+
+class JournalFullError(CapacityError):
+    """The gateway has no room to keep more of a scan."""
 
 
 class DeadlineError(ElastronError):

@@ -1,4 +1,4 @@
-"""Settings of a gateway: every field says its meaning, its unit and why its default is what it is."""
+"""Settings of a gateway: every field says its meaning, its unit and the default's reason."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class JournalSettings(BaseModel):
         "machine's memory, at most 4 GiB. Not taken before it is needed.",
     )
     spare_bytes_max: int = Field(
-        256 * MIB,
+        64 * MIB,
         ge=0,
-        description="Memory of ended scans kept for the next ones: fresh memory costs as much time "
-        "as receiving into it. The rest goes back to the system.",
+        description="Memory kept for the next scans however long none comes; what was in use "
+        "lately stays as well, as fresh memory costs as much time as receiving into it.",
     )
     folder: Path | None = Field(
         None,
-        description="Folder of a gateway's own for what does not fit the memory; files of a "
-        "gateway that died are removed at the start. None: no disk is used.",
+        description="Folder for what does not fit the memory, on a disk and not in memory itself; "
+        "its files have no names, so nothing stays when a gateway dies. None: no disk is used.",
     )
     disk_bytes_max: int = Field(
         64 * GIB, ge=0, description="All scans together. Several long scans of a busy scanner."
@@ -91,30 +91,36 @@ class GatewaySettings(BaseModel):
         "None: no admin server.",
     )
     registry: RegistrySettings = Field(
-        default_factory=RegistrySettings, description="Which nodes there are."
+        RegistrySettings.model_validate({}), description="Which nodes there are."
     )
     placement: PlacementSettings = Field(
-        default_factory=PlacementSettings, description="Who waits how long for a node."
+        PlacementSettings.model_validate({}), description="Who waits how long for a node."
     )
     pools: tuple[PoolRule, ...] = Field((), description="Which scans go to which nodes.")
     journal: JournalSettings = Field(
-        default_factory=JournalSettings, description="What keeps scans from being lost."
+        JournalSettings.model_validate({}), description="What keeps scans from being lost."
     )
     archive: ArchiveSettings = Field(
-        default_factory=ArchiveSettings, description="Which scans are kept after their end."
+        ArchiveSettings.model_validate({}), description="Which scans are kept after their end."
     )
     results: ResultsSettings = Field(
-        default_factory=ResultsSettings, description="Images kept for clients that left."
+        ResultsSettings.model_validate({}), description="Images kept for clients that left."
     )
     limits: Limits = Field(
         default_factory=Limits,
         description="Most bytes or elements of each kind of message; reasons in elastron.wire.",
     )
-    attempts_max: int = Field(
+    crashes_max: int = Field(
         3,
         ge=1,
-        description="Different nodes that may fail with one scan before its client is told. Three: "
-        "a scan that kills every node it meets must not take down the fleet.",
+        description="Nodes on which the process at work on a scan may die before its client is "
+        "told: a scan that kills every node it meets must not take down the fleet.",
+    )
+    attempts_max: int = Field(
+        6,
+        ge=1,
+        description="Nodes that may fail in any way with one scan before its client is told; in "
+        "a rolling restart a scan can meet several.",
     )
     connect_timeout_s: float = Field(
         5, gt=0, description="For a connection to a node; one in the same network takes a ms."
