@@ -25,6 +25,8 @@ from elastron.wire.messages import MessageId
 
 #: Nodes in a row that refused the scan, after which it is given up; with the pauses, minutes.
 REFUSALS_MAX = 60
+#: Where a Gadgetron reports bytes that are no message.
+INPUT_LOCATION = f"{LOCATION}/Connection Input Thread"
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 5.0
 #: Replays because what came back did not contain all that had been delivered.
@@ -119,7 +121,8 @@ class Relay:
         node: id of the node it is on, or was last.
         attempt: 1 for the first node that was reached.
         outcome: how it ended; None before.
-        words: what the client is told at the end; None: nothing of the gateway's own.
+        words: the error that the client is told at the end, as a TEXT; None: nothing of the
+            gateway's own.
         failures: nodes left, in order.
         input_whole: offset behind the last whole message of the client.
         input_ended: the client has sent CLOSE, or its last byte.
@@ -202,9 +205,11 @@ class Relay:
             return Step.WAIT
         return self._end(Outcome.LOST)
 
-    def cancel(self, words: str, outcome: Outcome = Outcome.CANCELLED) -> Step:
+    def cancel(
+        self, words: str, outcome: Outcome = Outcome.CANCELLED, *, location: str = LOCATION
+    ) -> Step:
         """End it now, telling the client why."""
-        return Step.WAIT if self.ended else self._end(outcome, words)
+        return Step.WAIT if self.ended else self._end(outcome, words, location)
 
     # --- placing --------------------------------------------------------------------------------
 
@@ -288,7 +293,7 @@ class Relay:
             self._recounts += 1
             return self._leave(Reason.RECOUNT, "its messages came in another order", counts=False)
         if self._input_error is not None and not self._reported:
-            self.words = self._input_error
+            self.words = _error(self._input_error, INPUT_LOCATION)
         failed = self._reported or self._input_error is not None
         self.phase = Phase.ENDED
         self.outcome = Outcome.ERROR if failed else Outcome.OK
@@ -331,8 +336,13 @@ class Relay:
             last = {failure.node: failure for failure in self.failures[-3:]}
         return f"; tried: {', '.join(map(str, last.values()))}" if last else ""
 
-    def _end(self, outcome: Outcome, words: str | None = None) -> Step:
+    def _end(self, outcome: Outcome, words: str | None = None, location: str = LOCATION) -> Step:
         self.phase = Phase.ENDED
         self.outcome = outcome
-        self.words = None if words is None else f"[{LOCATION}] ERROR: {words}"
+        self.words = None if words is None else _error(words, location)
         return Step.END
+
+
+def _error(words: str, location: str) -> str:
+    """An error as a Gadgetron client knows it."""
+    return f"[{location}] ERROR: {words}"
