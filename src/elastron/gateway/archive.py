@@ -181,7 +181,8 @@ class Archive:
             return None
         finally:
             self._coming -= size
-        self.bytes += size
+        with contextlib.suppress(OSError):  # those written meanwhile count, too
+            await self._make_room(0)
         self._log.info("scan archived", session=session, archive=name, outcome=outcome)
         self._on_done(True)
         return name

@@ -42,8 +42,8 @@ HEADER_TEXTS = frozenset(
 HEADER_IDS = frozenset({"patientID", "studyID", "measurementID", "deviceID", "deviceSerialNumber"})
 #: Lists of the MRD header that go altogether: free text, UIDs, and whatever a vendor packed.
 HEADER_LISTS = frozenset({"userParameterString", "userParameterBase64", "referencedSOPInstanceUID"})
-#: Sections of which nothing but IDs stays: weight, height and gender go with the name.
-_PERSONAL = frozenset({"subjectInformation"})
+#: Sections of which numbers go, too: weight, height, the accession number.
+_PERSONAL = frozenset({"subjectInformation", "studyInformation"})
 
 #: Attributes of images that stay although their values are texts.
 IMAGE_TEXTS = frozenset(
@@ -55,7 +55,7 @@ IMAGE_TEXTS = frozenset(
 #: Attributes of images that go although their values are numbers.
 PERSONAL_NAME = re.compile(
     r"patient|subject|birth|accession|physician|operator|institution|study|"
-    r"(^|[^a-z])(uid|age|sex|weight)([^a-z]|$)",
+    r"(^|[^a-z])(uid|age|sex)([^a-z]|$)",
     re.IGNORECASE,
 )
 #: Where the table and the patient lay, not who: these stay.
@@ -143,7 +143,6 @@ class Deidentifier:
             value = getattr(section, field.name)
             if value is None:
                 continue
-            nothing = None if field.default is None else type(value)()
             if isinstance(value, list):
                 if field.name in HEADER_LISTS:
                     value.clear()
@@ -157,8 +156,10 @@ class Deidentifier:
                 self._clean(value, personal=field.name in _PERSONAL)
             elif isinstance(value, str) and field.name in HEADER_IDS:
                 setattr(section, field.name, self._joined_pseudonym(value))
-            elif personal or (isinstance(value, str | bytes) and field.name not in HEADER_TEXTS):
-                setattr(section, field.name, nothing)
+            elif field.name in HEADER_TEXTS:
+                pass
+            elif personal or isinstance(value, str | bytes):
+                setattr(section, field.name, None if field.default is None else type(value)())
 
     def _joined_pseudonym(self, value: str) -> str:
         # DEVICE_SUBJECT_SESSION_MEASUREMENT: its parts are IDs found elsewhere.
