@@ -43,8 +43,8 @@ def replicas(
         return math.ceil(load / target - _HAIR)
     ready = min(ready, current)
     missing = min(missing, current - ready)
-    # Ready nodes alone say in which direction to go. With none, the HPA has no metric and stays; what
-    # waits at the gateway is known all the same.
+    # Ready nodes alone say in which direction to go. With none, the HPA has no metric and stays;
+    # what waits at the gateway is known all the same.
     ratio = load / (target * ready) if ready else (math.inf if load > 0 else 0.0)
     if ratio < 1:
         counted = ready + missing

@@ -43,6 +43,17 @@ class History:
     changes: tuple[tuple[float, int], ...] = ()
     active_at: float | None = None
 
+    def held_until(self, when: float) -> History:
+        """As it were if `desired()` had been asked again and again until `when`, to no change."""
+        if not self.recommendations or when <= self.recommendations[-1][0]:
+            return self
+        last, count = self.recommendations[-1]
+        return replace(
+            self,
+            recommendations=(*self.recommendations[:-1], (when, count)),
+            active_at=when if self.active_at == last else self.active_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -118,6 +129,28 @@ def desired(
         active_at=active_at,
     )
     return Plan(wanted, why, after, minimum, needed)
+
+
+def settled_until(plan: Plan, settings: PoolSettings, now: float) -> float:
+    """Until when the same demand and nodes lead to the same decision (seconds since 1970).
+
+    For who does not want to ask again and again, as the simulator; not before a decision that
+    changed nothing. What it leaves out, `History.held_until` makes up for.
+
+    Args:
+        plan: the last.
+        settings: of the pool.
+        now: when it was made.
+    """
+    scaling, history = settings.scaling, plan.history
+    windows = (scaling.scale_up.stabilisation_window_s, scaling.scale_down.stabilisation_window_s)
+    policies = (*scaling.scale_up.policies, *scaling.scale_down.policies)
+    times = [schedule_of(settings).until(now)]
+    times += [when + window for when, _ in history.recommendations[:-1] for window in windows]
+    times += [when + policy.period_s for when, _ in history.changes for policy in policies]
+    if history.active_at is not None and scaling.idle_to_zero_s is not None:
+        times.append(history.active_at + scaling.idle_to_zero_s)
+    return min((time for time in times if time > now), default=math.inf)
 
 
 def removable(nodes: Iterable[Node], count: int) -> list[Node]:

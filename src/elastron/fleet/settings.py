@@ -296,10 +296,11 @@ class PoolSettings(BaseModel):
         default=(), max_length=64, description="What its nodes can do beyond the common, e.g. gpu."
     )
     start_delay_s: float = Field(
-        default=60,
+        default=120,
         ge=0,
         le=86400,
-        description="From asking for a node to its first scan. A hint for `elastron simulate`.",
+        description="From asking for a node to its first scan, for `elastron simulate`: minutes "
+        "where a machine must be rented first, a second or two for a process.",
     )
     price_per_hour: float = Field(
         default=0, ge=0, description="Of one node, in any currency. For `elastron simulate`."
