@@ -1,0 +1,202 @@
+"""What the fleet's chart renders, and what it means to our own programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from elastron.cli.settings import load_settings
+from elastron.gateway.discovery import parse_source
+from elastron.gateway.settings import GatewaySettings
+from tests.helm.harness import APIS, CHARTS, named, of_kind, refusal, render, values_files
+
+CHART = "gadgetron"
+README = CHARTS / CHART / "examples" / "original-readme.yaml"
+EVERYTHING = CHARTS / CHART / "examples" / "everything.yaml"
+KEDA = CHARTS / CHART / "examples" / "keda.yaml"
+
+
+def _settings(values: Path | None, name: str) -> str:
+    return named(render(CHART, values), "ConfigMap", "gt1-gadgetron-settings")["data"][name]
+
+
+@pytest.mark.parametrize("values", values_files(CHART), ids=lambda path: path.stem)
+def test_the_gateway_takes_its_settings(values: Path, tmp_path: Path):
+    file = tmp_path / "gateway.yaml"
+    file.write_text(_settings(values, "gateway.yaml"))
+    settings = load_settings("gateway", GatewaySettings, file=file)
+    services = {each["metadata"]["name"] for each in of_kind(render(CHART, values), "Service")}
+    assert settings.registry.nodes
+    for text in settings.registry.nodes:
+        parse_source(text)
+        assert text.removeprefix("kubernetes:").partition(".")[0] in services
+
+
+def test_journal_sizes_stay_below_their_volume(tmp_path: Path):
+    file = tmp_path / "gateway.yaml"
+    file.write_text(_settings(None, "gateway.yaml"))
+    journal = load_settings("gateway", GatewaySettings, file=file).journal
+    assert journal.memory_bytes_max == 2**30
+    assert journal.disk_bytes_max == 18 * 2**30
+
+
+def test_services_keep_the_names_of_the_original():
+    ports = {
+        each["metadata"]["name"]: each["spec"]["ports"][0]["port"]
+        for each in of_kind(render(CHART), "Service")
+    }
+    assert ports["gt1-gadgetron"] == 9002
+    assert ports["gt1-gadgetron-metrics"] == 8090
+    assert ports["gt1-gadgetron-storage"] == 8080
+
+
+def test_the_originals_example_deploys_what_it_did():
+    objects = render(CHART, README)
+    node = named(objects, "Deployment", "gt1-gadgetron-node")["spec"]["template"]["spec"]
+    gadgetron, sidecar = node["containers"]
+    assert gadgetron["image"].endswith(
+        "gadgetron_ubuntu_rt_cuda@sha256:"
+        "7f55c1fd1cdd45c898884265649dedfe85ac297384ec5f096e3da9298fe61a16"
+    )
+    assert gadgetron["resources"]["limits"] == {"nvidia.com/gpu": 1}
+    assert sidecar["image"] == "ghcr.io/elastron/elastron:0.1.0"
+    assert node["nodeSelector"] == {"agentpool": "userpool"}
+    assert node["tolerations"][0]["key"] == "sku"
+    hpa = named(objects, "HorizontalPodAutoscaler", "gt1-gadgetron-node")["spec"]
+    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (1, 20)
+    assert hpa["metrics"][0]["pods"]["target"]["averageValue"] == "500m"
+    sizes = {
+        each["metadata"]["name"]: each["spec"]["resources"]["requests"]["storage"]
+        for each in of_kind(objects, "PersistentVolumeClaim")
+    }
+    assert sizes == {"gt1-gadgetron-data": "1000Gi", "gt1-gadgetron-dependencies": "20Gi"}
+    controller = yaml.safe_load(_settings(README, "controller.yaml"))["controller"]
+    assert {"cron": "0 7 * * 1-5", "min": 5} in controller["pools"][0]["schedule"]
+
+
+@pytest.mark.parametrize(
+    ("repository", "engine"),
+    [
+        ("ghcr.io/gadgetron/gadgetron/gadgetron_ubuntu_rt_nocuda", "gadgetron"),
+        ("ghcr.io/gadgetron/gadgetron/ubuntu22_cuda_rt@sha256:00", "gadgetron"),
+        ("gadgetron/gadgetron", "gadgetron"),
+        ("ghcr.io/elastron/elastron", "elastron"),
+        ("registry.example/gadgetron/elastron-gpu", "elastron"),
+    ],
+)
+def test_the_image_tells_the_engine(repository: str, engine: str):
+    node = named(
+        render(CHART, settings=(f"image.repository={repository}",)),
+        "Deployment",
+        "gt1-gadgetron-node",
+    )
+    names = [each["name"] for each in node["spec"]["template"]["spec"]["containers"]]
+    assert names == (["gadgetron", "sidecar"] if engine == "gadgetron" else ["node"])
+
+
+def test_engine_wins_over_the_image():
+    node = named(
+        render(CHART, settings=("image.repository=mine/recon", "engine=gadgetron")),
+        "Deployment",
+        "gt1-gadgetron-node",
+    )
+    assert [each["name"] for each in node["spec"]["template"]["spec"]["containers"]] == [
+        "gadgetron",
+        "sidecar",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("hpa.maxReplica=3", "maxReplica"),
+        ("hpa.schedule.up.schedule=now", "schedule"),
+        ("gateway.archive=sometimes", "archive"),
+        ("storage.accessMode=Often", "accessMode"),
+        ("pools[0].nam=gpu", "nam"),
+    ],
+)
+@pytest.mark.parametrize("version", ["helm3", "helm4"])
+def test_misspelt_values_are_named(setting: str, told: str, version: str):
+    assert told in refusal(CHART, setting, version=version)
+
+
+def test_several_storage_servers_need_a_real_database():
+    assert "PostgreSQL" in refusal(CHART, "storageServer.replicaCount=2")
+
+
+def test_nodes_drain_and_have_the_time_for_it():
+    objects = render(CHART, settings=("terminationGracePeriodSeconds=600",))
+    node = named(objects, "Deployment", "gt1-gadgetron-node")["spec"]["template"]["spec"]
+    assert node["terminationGracePeriodSeconds"] == 600
+    (container,) = node["containers"]
+    assert container["lifecycle"]["preStop"]["exec"]["command"][:2] == ["elastron", "drain"]
+    (limit,) = [
+        each["value"]
+        for each in container["env"]
+        if each["name"] == "ELASTRON_NODE__DRAIN_TIMEOUT_S"
+    ]
+    assert int(limit) < 600
+
+
+def test_a_mirror_serves_every_image():
+    for each in render(CHART, EVERYTHING):
+        if each["kind"] == "Deployment":
+            for container in each["spec"]["template"]["spec"]["containers"]:
+                assert container["image"].startswith("registry.hospital.example/mirror/")
+
+
+def test_monitoring_comes_where_the_cluster_knows_it():
+    assert not of_kind(render(CHART), "ServiceMonitor")
+    assert len(of_kind(render(CHART, apis=APIS), "ServiceMonitor")) == 1
+    assert len(of_kind(render(CHART, apis=APIS), "PrometheusRule")) == 1
+
+
+def test_minimal_needs_nothing_of_the_cluster():
+    objects = render(CHART, CHARTS / CHART / "values-minimal.yaml", apis=APIS)
+    kinds = {each["kind"] for each in objects}
+    assert not kinds & {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+    assert not kinds & {"HorizontalPodAutoscaler", "CronJob"}
+    for claim in of_kind(objects, "PersistentVolumeClaim"):
+        assert "storageClassName" not in claim["spec"]
+        assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
+def test_keda_means_what_the_hpa_means():
+    objects = render(CHART, KEDA)
+    assert not of_kind(objects, "HorizontalPodAutoscaler")
+    spec: dict[str, Any] = named(objects, "ScaledObject", "gt1-gadgetron-node")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (1, 12)
+    assert spec["idleReplicaCount"] == 0
+    assert spec["fallback"]["replicas"] == 6
+    demand, cron = spec["triggers"]
+    assert demand["metadata"]["targetValue"] == "0.5"
+    assert cron["metadata"]["timezone"] == "Europe/Berlin"
+    assert cron["metadata"]["desiredReplicas"] == "5"
+    hpa = named(
+        render(CHART, settings=("hpa.maxReplicas=12",)),
+        "HorizontalPodAutoscaler",
+        "gt1-gadgetron-node",
+    )
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == hpa["spec"]["behavior"]
+
+
+def test_the_controller_may_do_little():
+    (role,) = [
+        each
+        for each in of_kind(render(CHART), "Role")
+        if each["metadata"]["name"].endswith("-controller")
+    ]
+    verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
+    assert not verbs & {"delete", "*", "deletecollection", "escalate"}
+    resources = {resource for rule in role["rules"] for resource in rule["resources"]}
+    assert resources == {"pods", "endpointslices", "horizontalpodautoscalers", "leases"}
+
+
+def test_notes_tell_three_commands():
+    text = (CHARTS / CHART / "templates" / "NOTES.txt").read_text()
+    assert "1." in text
+    assert "helm -n" in text
