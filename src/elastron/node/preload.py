@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import time
 from importlib import resources
 
@@ -52,6 +54,18 @@ def preload(settings: NodeSettings) -> None:
     except Exception as error:
         log.warning("warming up failed", reason=str(error))
     log.debug("zygote is warm", seconds=round(time.monotonic() - began, 3))
+
+
+def warn_of_threads() -> None:
+    """Log a warning if this process has threads: it is about to be forked."""
+    with contextlib.suppress(OSError):  # a kernel that does not tell
+        threads = len(os.listdir("/proc/self/task"))  # those of libraries included
+        if threads > 1:
+            structlog.get_logger().warning(
+                "an imported gadget has started threads; they do not survive into workers, and "
+                "what waits for them may hang: start them in the gadget's __call__",
+                threads=threads - 1,
+            )
 
 
 def warmup_header() -> bytes:

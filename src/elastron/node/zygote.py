@@ -44,12 +44,7 @@ def main(fd: int) -> None:
     settings = NodeSettings.model_validate(letter.body["settings"])
     configure_logging(settings.log_format, settings.log_level)
     preload.preload(settings)
-    if (threads := _thread_count()) > 1:
-        structlog.get_logger().warning(
-            "an imported gadget has started threads; they do not survive into workers, and what "
-            "waits for them may hang: start them in the gadget's __call__",
-            threads=threads - 1,
-        )
+    preload.warn_of_threads()
     gc.collect()
     gc.freeze()  # so that a worker's garbage collector does not copy all shared pages
     wake_read, wake_write = os.pipe()
@@ -73,13 +68,6 @@ def main(fd: int) -> None:
                 channel.close()
                 return
             _fork(channel, letter.body["fork"], letter.fds[0], settings, (wake_read, wake_write))
-
-
-def _thread_count() -> int:
-    """Threads of this process, those of libraries included; 1 where the kernel does not tell."""
-    with contextlib.suppress(OSError):
-        return len(os.listdir("/proc/self/task"))
-    return 1
 
 
 def _report_exits(channel: Channel) -> None:

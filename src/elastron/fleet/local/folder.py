@@ -40,6 +40,7 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     STORAGE = "storage"
     NODE = "node"
+    NURSERY = "nursery"  # nodes are forked from it; never on record, as it ends with `elastron up`
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,12 @@ class Record:
 
 def digest(settings: Mapping[str, Any]) -> str:
     """A short name of settings; equal for equal ones."""
-    text = json.dumps(settings, sort_keys=True, default=str)
+    text = json.dumps(settings, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 class StateFolder:

@@ -1,0 +1,224 @@
+"""A process of a local fleet: `python -m elastron.cli.child STATE-FOLDER NAME`.
+
+`elastron up` starts it; what it is to be stands in its order in the folder. Without a NAME it is
+the nursery: a process that has everything of a node imported and forks one for each name that it
+reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from elastron.fleet.local.folder import Order, Record, Role, StateFolder
+from elastron.fleet.local.lease import lease_ends
+from elastron.fleet.local.logs import limit_log
+
+_LOG_LOOK_S = 5.0
+_USAGE = "usage: python -m elastron.cli.child STATE-FOLDER [NAME] (elastron up does this)"
+
+
+def main(words: list[str]) -> None:
+    """Be what the order says."""
+    match words:
+        case [folder, name]:
+            be(StateFolder(Path(folder)), name)
+        case [folder]:
+            nursery(StateFolder(Path(folder)))
+        case _:
+            sys.exit(_USAGE)
+
+
+def be(folder: StateFolder, name: str, *, warm: bool = False) -> None:
+    """Be process `name` until it ends.
+
+    Args:
+        folder: of the fleet.
+        name: whose order is there.
+        warm: everything of a node is imported, and this process may fork.
+    """
+    order = folder.order(name)
+    if order is None:
+        return
+    record = folder.sign_in(name, order.role)
+    if folder.order(name) is None:  # withdrawn before we were on record: nobody wants us
+        folder.forget(name)
+        return
+    match order.role:
+        case Role.NODE:
+            _node(folder, order, record, warm=warm)
+        case Role.GATEWAY:
+            _gateway(folder, order, record)
+        case Role.STORAGE:
+            _storage(folder, order, record)
+        case _:
+            sys.exit(_USAGE)
+    folder.sign_off(name)
+
+
+def nursery(folder: StateFolder) -> None:
+    """Fork a node for each name on stdin; end with it."""
+    from elastron.node import NodeSettings  # noqa: PLC0415 - slow, and not everybody's
+    from elastron.node.preload import preload, warn_of_threads  # noqa: PLC0415
+    from elastron.service.logs import configure_logging  # noqa: PLC0415
+
+    order = folder.order(Role.NURSERY.value)
+    settings = NodeSettings.model_validate({} if order is None else order.settings)
+    configure_logging(settings.log_format, settings.log_level)
+    preload(settings)
+    warn_of_threads()
+    gc.collect()
+    gc.freeze()  # so that a node's garbage collector does not copy all shared pages
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; records tell who lives
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends with its stdin
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        for line in iter(lines.readline, b""):
+            name = line.decode().strip()
+            if os.fork() == 0:
+                _become_node(folder, name)
+
+
+def _become_node(folder: StateFolder, name: str) -> NoReturn:
+    status = 1
+    try:
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        log = os.open(folder.log_path(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):
+            os.dup2(descriptor, standard)
+        for descriptor in {nothing, log} - {0, 1, 2}:
+            os.close(descriptor)
+        be(folder, name, warm=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(status)  # the loop that forked us must never run here
+
+
+# --- what a process may be -----------------------------------------------------------------------
+
+
+def _node(folder: StateFolder, order: Order, record: Record, *, warm: bool) -> None:
+    from elastron.node import Node, NodeSettings  # noqa: PLC0415 - slow, and not everybody's
+    from elastron.node.forked import fork_zygote  # noqa: PLC0415
+    from elastron.service.logs import configure_logging  # noqa: PLC0415
+    from elastron.service.signals import run_until_signal  # noqa: PLC0415
+
+    settings = NodeSettings.model_validate(order.settings)
+    configure_logging(settings.log_format, settings.log_level)
+    zygote = fork_zygote() if warm else None
+
+    async def serve() -> None:
+        async with (
+            Node(settings, zygote) as node,
+            _looked_after(folder, order, lambda: not node.running),
+        ):
+            await run_until_signal(
+                node.drain, lambda: _serves(folder, record, node.address, node.admin_address)
+            )
+
+    _run(serve)
+
+
+def _gateway(folder: StateFolder, order: Order, record: Record) -> None:
+    from elastron.gateway.server import Gateway  # noqa: PLC0415 - slow, and not everybody's
+    from elastron.gateway.settings import GatewaySettings  # noqa: PLC0415
+    from elastron.service.logs import configure_logging  # noqa: PLC0415
+    from elastron.service.signals import run_until_signal  # noqa: PLC0415
+
+    settings = GatewaySettings.model_validate(order.settings)
+    configure_logging(settings.log_format, settings.log_level)
+
+    async def serve() -> None:
+        async with (
+            Gateway(settings) as gateway,
+            _looked_after(folder, order, lambda: not gateway.sessions),
+        ):
+            await run_until_signal(
+                gateway.drain,
+                lambda: _serves(folder, record, gateway.address, gateway.admin_address),
+            )
+
+    _run(serve)
+
+
+def _storage(folder: StateFolder, order: Order, record: Record) -> None:
+    from elastron.storage import (  # noqa: PLC0415 - slow, and not everybody's
+        StorageSettings,
+        configure_logging,
+        serve,
+    )
+
+    settings = StorageSettings.model_validate(order.settings)
+    configure_logging("warn")
+
+    async def serve_storage() -> None:
+        async with _looked_after(folder, order, lambda: True):
+            await serve(settings, on_ready=lambda url: _serves(folder, record, url, None))
+
+    _run(serve_storage)
+
+
+def _run(work: Callable[[], Any]) -> None:
+    try:
+        from uvloop import run  # noqa: PLC0415 - after the fork
+    except ImportError:  # Windows
+        from asyncio import run  # noqa: PLC0415
+    run(work())
+
+
+def _serves(folder: StateFolder, record: Record, address: object, admin: object) -> None:
+    """Put on record where this process serves."""
+    folder.write_record(
+        replace(record, address=str(address), admin=None if admin is None else str(admin))
+    )
+
+
+@contextlib.asynccontextmanager
+async def _looked_after(
+    folder: StateFolder, order: Order, idle: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Within the block: keep the own log short, and go when the lease has ended."""
+    tasks = [
+        asyncio.create_task(_trim(folder.log_path(order.name))),
+        asyncio.create_task(_leave(folder, order, idle)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _leave(folder: StateFolder, order: Order, idle: Callable[[], bool]) -> None:
+    await lease_ends(folder, order.role, order.lease_s, idle=idle)
+    os.kill(os.getpid(), signal.SIGTERM)  # as if an operator had: in good order
+
+
+async def _trim(log: Path) -> None:
+    while True:
+        await asyncio.sleep(_LOG_LOOK_S)
+        limit_log(log)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

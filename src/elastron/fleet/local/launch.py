@@ -1,0 +1,140 @@
+"""Starting processes of the fleet: each anew, or forked from a warm one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from elastron.fleet.local.folder import StateFolder
+
+#: The nursery ends by itself when we hang up; this is for one that does not.
+_NURSERY_STOP_S = 5.0
+
+
+class Launcher(Protocol):
+    """Starts processes whose orders are written."""
+
+    def launch(self, name: str) -> None:
+        """Start process `name`; returns at once."""
+
+    def lost(self, name: str) -> bool:
+        """Whether `name` was launched and, if it is not on record by now, will never be."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is no longer needed; what was started goes on."""
+
+
+class ProgramLauncher:
+    """Runs a program with the state folder and the name as its last arguments.
+
+    Args:
+        folder: of the fleet.
+        command: the program and its first arguments.
+        environment: of the processes.
+    """
+
+    def __init__(
+        self, folder: StateFolder, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self._folder = folder
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def launch(self, name: str) -> None:
+        """Start process `name` in a session of its own, its words going to its log."""
+        with self._folder.log_path(name).open("ab") as log:
+            self._children[name] = subprocess.Popen(  # noqa: S603 - our own command
+                [*self._command, str(self._folder.path), name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is for us: they end in order
+            )
+
+    def lost(self, name: str) -> bool:
+        """Whether the process has ended."""
+        for each, child in list(self._children.items()):
+            if child.poll() is not None:  # which also reaps it
+                del self._children[each]
+        return name not in self._children
+
+    def close(self) -> None:
+        """Nothing to give up: the processes have no need of us."""
+
+
+class Nursery:
+    """Forks processes from one that has everything imported, in a tenth of a second.
+
+    Args:
+        folder: of the fleet.
+        command: the program that is forked from; it reads names, one a line.
+        environment: of it and of what is forked.
+    """
+
+    def __init__(
+        self, folder: StateFolder, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self._folder = folder
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked: dict[str, subprocess.Popen[bytes]] = {}
+
+    def warm(self) -> None:
+        """Start it, unless it runs; it takes a second or two, and names may be given meanwhile."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            structlog.get_logger().error(
+                "the process that nodes are forked from died; starting another",
+                log=str(self._folder.log_path("nursery")),
+            )
+            self._hang_up()
+        with self._folder.log_path("nursery").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [*self._command, str(self._folder.path)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def launch(self, name: str) -> None:
+        """Have process `name` forked."""
+        self.warm()
+        assert self._process is not None and self._process.stdin is not None  # noqa: S101 PT018
+        self._asked = {each: by for each, by in self._asked.items() if by.poll() is None}
+        self._asked[name] = self._process
+        with contextlib.suppress(BrokenPipeError):  # `lost` tells
+            os.write(self._process.stdin.fileno(), name.encode() + b"\n")
+
+    def lost(self, name: str) -> bool:
+        """Whether the nursery that was asked has died."""
+        nursery = self._asked.get(name)
+        return nursery is None or nursery.poll() is not None
+
+    def close(self) -> None:
+        """End it; what it has forked goes on."""
+        if self._process is None:
+            return
+        process = self._process
+        self._hang_up()
+        try:
+            process.wait(_NURSERY_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _hang_up(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None
