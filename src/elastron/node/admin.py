@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from elastron.node.queries import answer_status
 from elastron.node.status import status_of
 from elastron.service.http import cross_site, http_server, refused_cross_site
+from elastron.service.queries import answer_status
 
 if TYPE_CHECKING:
     from elastron.node.supervisor import Node

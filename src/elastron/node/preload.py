@@ -16,9 +16,9 @@ from elastron.gadgets.base import Context
 from elastron.gadgets.registry import find_gadget, gadget_names
 from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch
 from elastron.mrd.header import parse_header
-from elastron.node.queries import QUERIES, answer
 from elastron.node.settings import NodeSettings
 from elastron.pipeline import build, config_names, load_config
+from elastron.service.queries import QUERIES, answer
 
 # Imported here though others import them when they need them.
 _MODULES = ("scipy.fft", "scipy.linalg", "elastron.node.session")

@@ -32,12 +32,12 @@ from elastron.mrd.image import Image
 from elastron.node.farewell import error_text
 from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
-from elastron.node.queries import answer
 from elastron.node.reading import MessageReader
 from elastron.node.scoreboard import Scoreboard, SessionState
 from elastron.node.settings import NodeSettings
 from elastron.node.transport import ClientSocket, Interrupted
 from elastron.pipeline import Chain, Config, ItemQueue, build, load_config, parse_config
+from elastron.service.queries import answer
 from elastron.wire import Action, Decoder, ServerSession, message_id
 from elastron.wire.faults import LOCATION
 from elastron.wire.messages import (

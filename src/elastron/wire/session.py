@@ -124,12 +124,24 @@ class ServerSession:
             StateError: not legal now; the session is finished.
             ProtocolError: a query with reserved bits set; the session is finished.
         """
-        number = message_id(message)
+        reserved = message.reserved if isinstance(message, messages.Query) else 0
+        return self.receive_id(message_id(message), reserved=reserved)
+
+    def receive_id(self, number: MessageId, *, reserved: int = 0) -> Action:
+        """As `receive`, for who knows a message only by its id.
+
+        Args:
+            number: of the message.
+            reserved: bits of a query.
+
+        Raises:
+            StateError, ProtocolError: as `receive`.
+        """
         outcome = TRANSITIONS.get((self.state, number))
         if self.state is State.STREAM and self._reads(number):
             return Action.PROCESS
         if isinstance(outcome, tuple):
-            if isinstance(message, messages.Query) and message.reserved != 0:
+            if reserved != 0:
                 self.state = State.FINISHED
                 raise ProtocolError("Unsupported value in reserved bytes.")
             action, self.state = outcome

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import elastron
-from elastron.node.queries import QUERIES, UNKNOWN, answer
+from elastron.service.queries import QUERIES, UNKNOWN, answer
 
 
 @pytest.mark.parametrize("query", QUERIES)
