@@ -41,9 +41,14 @@ class Event:
 
 
 class Subscription:
-    """One subscriber's events: an async iterator, and a context manager that ends it."""
+    """One subscriber's events: an async iterator, and a context manager that ends it.
+
+    Attributes:
+        begun_at: number of the latest event before the first it gets.
+    """
 
     def __init__(self, events: Events, queue_max: int) -> None:
+        self.begun_at = events.number
         self._events = events
         self._queue: deque[Event] = deque()
         self._queue_max = queue_max

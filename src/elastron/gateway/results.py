@@ -48,9 +48,6 @@ class ResultsSettings(BaseModel):
         ge=1,
         description="Running and kept scans with a ticket at once; further clients get none.",
     )
-    fetch_stall_s: float = Field(
-        60, gt=0, description="A client that fetches and takes no byte for so long is let go."
-    )
 
 
 class Standing(enum.Enum):

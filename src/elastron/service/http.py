@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -20,6 +21,8 @@ from elastron.service.address import Address
 from elastron.service.listening import listen
 
 _SHUTDOWN_S = 1
+#: A client that takes no byte of its answer for so long is let go, by the kernel (Linux).
+_STALL_S = 60.0
 
 
 def cross_site(request: Request) -> bool:
@@ -42,13 +45,22 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def http_server(app: ASGIApp, address: Address) -> AsyncIterator[Address]:
+async def http_server(
+    app: ASGIApp, address: Address, *, stall_s: float = _STALL_S
+) -> AsyncIterator[Address]:
     """Serve `app` in this event loop; gives the address with the port in use.
+
+    Args:
+        app: an ASGI application.
+        address: to listen on.
+        stall_s: how long a client may take no byte of an answer.
 
     Raises:
         ElastronError: the address cannot be listened on.
     """
     sock, bound = listen(address)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stall_s * 1000))
     config = uvicorn.Config(
         app,
         log_config=None,
