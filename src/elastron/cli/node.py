@@ -26,6 +26,10 @@ def node(
         list[Path] | None,
         typer.Option(help="A folder with configs of your own.", exists=True, file_okay=False),
     ] = None,
+    capability: Annotated[
+        list[str] | None,
+        typer.Option(help="What this node can do beyond the common, e.g. gpu; may be repeated."),
+    ] = None,
     warm_workers: Annotated[
         int | None, typer.Option(min=0, help="Idle worker processes kept ready.")
     ] = None,
@@ -57,6 +61,7 @@ def node(
         "capacity": capacity,
         "storage_url": storage,
         "config_folders": config_folder or None,
+        "capabilities": capability or None,
         "warm_workers": warm_workers,
         "threads_per_session": threads,
         "log_format": log_format,
