@@ -1,0 +1,441 @@
+"""The relay: whatever happens to nodes and clients, every image once, or an honest end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from elastron.gateway.delivery import Delivery
+from elastron.gateway.relay import REFUSALS_MAX, Outcome, Phase, Reason, Relay, Step
+from elastron.wire.faults import LOCATION, Fault, fault_of, fault_words
+from elastron.wire.framing import Frame
+
+from .frames import CLOSE, image, text
+
+
+def said(fault: Fault) -> str:
+    return f"[{LOCATION}] ERROR: {fault_words(fault, ' (more)')}"
+
+
+def start(relay: Relay, node: str = "node-1") -> Relay:
+    assert relay.placed(node) is Step.CONNECT
+    assert relay.connected() is Step.SEND
+    return relay
+
+
+def ended(relay: Relay, outcome: Outcome) -> str:
+    assert relay.ended
+    assert relay.outcome is outcome
+    return relay.words or ""
+
+
+def test_a_scan_without_trouble() -> None:
+    relay = start(Relay())
+    assert relay.client_data(5000) is Step.WAIT
+    assert relay.output(image(1)) is Step.DELIVER
+    assert relay.client_data(9000, ended=True) is Step.WAIT
+    assert relay.output(image(2)) is Step.DELIVER
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.OK) == ""
+    assert relay.attempt == 1
+    assert relay.failures == []
+
+
+def test_a_lost_node_costs_a_replay_and_nothing_else() -> None:
+    relay = start(Relay())
+    assert relay.output(image(1)) is Step.DELIVER
+    assert relay.lost("connection reset") is Step.PLACE
+    assert relay.avoid == {"node-1"}
+    assert relay.pause_s == 0
+    start(relay, "node-2")
+    assert relay.output(image(2)) is Step.DELIVER
+    assert relay.output(image(1)) is Step.DROP
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.OK) == ""
+    assert relay.attempt == 2
+
+
+def test_an_error_of_the_chain_is_passed_on() -> None:
+    relay = start(Relay())
+    error = "[Connection Main Thread/main/FFT] ERROR: the reconstruction process died of laughter"
+    assert relay.output(text(), error) is Step.DELIVER
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.ERROR) == ""
+    assert relay.failures == []
+
+
+def test_a_text_that_is_no_error_is_none() -> None:
+    relay = start(Relay())
+    assert relay.output(text(), "40 % done") is Step.DELIVER
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.OK) == ""
+
+
+def test_a_scan_whose_data_kills_processes_is_given_up_after_three_nodes() -> None:
+    relay = Relay(hint="It is kept in the archive: elastron resend 0123.")
+    steps = []
+    for number in (1, 2, 3):
+        start(relay, f"node-{number}")
+        steps.append(relay.output(text(), said(Fault.WORKER_LOST)))
+    assert steps == [Step.PLACE, Step.PLACE, Step.END]
+    words = ended(relay, Outcome.FAILED)
+    assert words.startswith("[Connection Main Thread] ERROR: ")
+    assert "died 3 times" in words
+    assert "data or its config" in words
+    for number in (1, 2, 3):
+        assert f"node-{number} (the reconstruction process died (more))" in words
+    assert words.endswith("elastron resend 0123.")
+
+
+def test_lost_nodes_are_borne_longer() -> None:
+    relay = Relay(attempts_max=4)
+    for number in range(4):
+        start(relay, f"node-{number}")
+        step = relay.stalled(30) if number % 2 else relay.lost("reset")
+        assert step is (Step.END if number == 3 else Step.PLACE)
+    words = ended(relay, Outcome.FAILED)
+    assert "node-1 (no progress for 30 s)" in words
+    assert "node-2 (reset)" in words
+
+
+@pytest.mark.parametrize("fault", [Fault.NODE_FULL, Fault.NODE_DRAINING, Fault.NODE_STOPPED])
+def test_a_node_that_refuses_does_not_count(fault: Fault) -> None:
+    relay = Relay()
+    for number in range(REFUSALS_MAX - 1):
+        start(relay, f"node-{number}")
+        assert relay.output(text(), said(fault)) is Step.PLACE
+        assert 0 < relay.pause_s <= 5
+    assert relay.avoid == frozenset()
+    start(relay)
+    assert relay.output(image(1)) is Step.DELIVER
+    assert relay.output(CLOSE) is Step.FINISH
+
+
+def test_a_node_that_cannot_be_reached_does_not_count() -> None:
+    relay = Relay()
+    for _ in range(REFUSALS_MAX - 1):
+        relay.placed("node-1")
+        assert relay.refused("connection refused") is Step.PLACE
+    relay.placed("node-1")
+    assert relay.refused("connection refused") is Step.END
+    assert "node-1 (connection refused)" in ended(relay, Outcome.FAILED)
+
+
+def test_pauses_grow_with_refusals_and_end_with_a_node_that_answers() -> None:
+    relay, pauses = Relay(), []
+    for _ in range(10):
+        relay.placed("node-1")
+        relay.refused("no")
+        pauses.append(relay.pause_s)
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.1
+    assert pauses[-1] == 5
+    start(relay)
+    relay.output(image(1))
+    assert relay.pause_s == 0
+
+
+def test_an_untouched_node_does_not_count() -> None:
+    relay = start(Relay())
+    assert relay.lost("reset", untouched=True) is Step.PLACE
+    assert relay.avoid == frozenset()
+
+
+def test_no_node_to_be_had() -> None:
+    relay = start(Relay())
+    relay.lost("reset")
+    assert relay.not_placed("no node became free within 60 s") is Step.END
+    words = ended(relay, Outcome.FAILED)
+    assert "no node became free" in words
+    assert "node-1 (reset)" in words
+
+
+def test_bytes_that_are_no_message_are_left_to_the_node() -> None:
+    relay = start(Relay())
+    assert relay.client_failed("Message id 7 is none") is Step.WAIT
+    assert relay.input_ended
+    error = "[Connection Main Thread/Connection Input Thread] ERROR: Message id 7 is none"
+    assert relay.output(text(), error) is Step.DELIVER
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.ERROR) == ""
+
+
+def test_bytes_that_are_no_message_are_never_passed_over_in_silence() -> None:
+    relay = start(Relay())
+    relay.client_failed("Message id 7 is none")
+    assert relay.output(CLOSE) is Step.FINISH
+    words = ended(relay, Outcome.ERROR)
+    assert words == "[Connection Main Thread/Connection Input Thread] ERROR: Message id 7 is none"
+
+
+def test_a_client_that_goes_away_ends_the_scan() -> None:
+    relay = start(Relay())
+    assert relay.client_gone() is Step.END
+    assert ended(relay, Outcome.LOST) == ""
+
+
+def test_a_client_that_may_go_away_does_not() -> None:
+    relay = start(Relay())
+    relay.detached = True
+    relay.client_data(9000, ended=True)
+    assert relay.client_gone() is Step.WAIT
+    assert relay.client_left
+    assert relay.output(image(1)) is Step.DELIVER
+    relay.lost("reset")
+    start(relay, "node-2")
+    assert relay.output(image(1)) is Step.DROP
+    assert relay.output(CLOSE) is Step.FINISH
+    assert ended(relay, Outcome.OK) == ""
+
+
+def test_a_client_that_goes_away_before_all_is_there_does() -> None:
+    relay = start(Relay())
+    relay.detached = True
+    assert relay.client_gone() is Step.END
+    assert ended(relay, Outcome.LOST) == ""
+
+
+def test_cancelled() -> None:
+    relay = start(Relay())
+    assert relay.cancel("cancelled by the operator") is Step.END
+    assert ended(relay, Outcome.CANCELLED) == (
+        "[Connection Main Thread] ERROR: cancelled by the operator"
+    )
+    assert relay.cancel("again") is Step.WAIT
+
+
+def test_too_many_messages_to_replay() -> None:
+    relay = start(Relay(delivery=Delivery(messages_max=2)))
+    for number in range(3):
+        relay.output(image(number))
+    assert relay.lost("reset") is Step.END
+    assert "more than 2 messages" in ended(relay, Outcome.FAILED)
+
+
+def test_what_comes_late_changes_nothing() -> None:
+    relay = Relay()
+    assert relay.output(image(1)) is Step.DROP
+    assert relay.connected() is Step.WAIT
+    assert relay.lost("reset") is Step.WAIT
+    assert relay.refused("no") is Step.WAIT
+    start(relay)
+    assert relay.placed("node-2") is Step.WAIT
+    assert relay.not_placed("no") is Step.WAIT
+    relay.output(CLOSE)
+    for late in (
+        relay.lost("reset"),
+        relay.stalled(1),
+        relay.client_gone(),
+        relay.client_data(10),
+        relay.cancel("no"),
+    ):
+        assert late is Step.WAIT
+    assert relay.output(image(2)) is Step.DROP
+    assert relay.outcome is Outcome.OK
+
+
+def test_only_the_nodes_own_words_are_a_fault() -> None:
+    assert fault_of(said(Fault.WORKER_LOST)) is Fault.WORKER_LOST
+    assert fault_of(f"[{LOCATION}/main/X] ERROR: {Fault.WORKER_LOST}") is None
+    assert fault_of(f"{Fault.NODE_FULL}") is None
+    assert fault_of(f"[{LOCATION}] ERROR: the scan says that {Fault.NODE_FULL}") is None
+
+
+# Everything at once.
+
+NODES = [f"node-{number}" for number in range(5)]
+FAULTS = list(Fault)
+
+
+class Scans(RuleBasedStateMachine):
+    """One scan over nodes that fail as they like, and a client that sends as it likes.
+
+    A node computes its outputs from what it was sent: image k needs the first k + 1 pieces. A
+    replay gives them in another order, perhaps with other bits.
+    """
+
+    @initialize(
+        headers=st.lists(st.integers(0, 5), max_size=8),
+        same_bits=st.booleans(),
+        distinct=st.booleans(),
+        detached=st.booleans(),
+        random=st.randoms(use_true_random=False),
+    )
+    def begin(
+        self, headers: list[int], same_bits: bool, distinct: bool, detached: bool, random: Any
+    ) -> None:
+        self.headers = list(range(len(headers))) if distinct else headers
+        self.same_bits, self.random = same_bits, random
+        self.relay = Relay(crashes_max=3, attempts_max=6)
+        self.relay.detached = detached
+        self.sent = 0
+        self.client: list[Frame] = []
+        self.bits = 0
+        self.step = Step.PLACE
+        self.counted: list[tuple[str, Reason]] = []
+        self.refusals = 0
+        self.there = True
+        self.errors = 0
+
+    # The client
+
+    @precondition(lambda self: not self.relay.input_ended and self.there)
+    @rule(last=st.booleans())
+    def client_sends(self, last: bool) -> None:
+        self.sent = min(self.sent + 1, len(self.headers))
+        ended = last and self.sent == len(self.headers)
+        assert self.relay.client_data(100 * self.sent, ended=ended) is Step.WAIT
+
+    @precondition(lambda self: self.there)
+    @rule(really=st.integers(0, 9))
+    def client_leaves(self, really: int) -> None:
+        if really:  # seldom, or little else would be seen
+            return
+        self.there = False
+        finishes = self.relay.ended or (self.relay.detached and self.relay.input_ended)
+        self.follow(self.relay.client_gone(), Step.WAIT if finishes else Step.END)
+
+    # Nodes
+
+    @precondition(lambda self: self.relay.phase is Phase.PLACING)
+    @rule(choice=st.integers(0, len(NODES) - 1))
+    def place(self, choice: int) -> None:
+        free = [node for node in NODES if node not in self.relay.avoid] or NODES
+        assert self.relay.placed(free[choice % len(free)]) is Step.CONNECT
+
+    @precondition(lambda self: self.relay.phase is Phase.CONNECTING)
+    @rule()
+    def connect(self) -> None:
+        assert self.relay.connected() is Step.SEND
+        self.order = list(enumerate(self.headers))
+        if self.relay.attempt > 1:
+            self.random.shuffle(self.order)
+
+    @precondition(lambda self: self.relay.phase is Phase.CONNECTING)
+    @rule()
+    def refuse(self) -> None:
+        self.refusals += 1
+        self.follow(self.relay.refused("connection refused"), Step.PLACE)
+
+    @precondition(lambda self: self.relay.phase is Phase.RUNNING)
+    @rule(count=st.integers(1, 3))
+    def node_gives(self, count: int) -> None:
+        for _ in range(count):
+            ready = next((each for each in self.order if each[0] < self.sent), None)
+            if ready is None:
+                return
+            self.order.remove(ready)
+            self.bits += 1
+            frame = image(ready[1], ready[0] if self.same_bits else 1000 + self.bits)
+            self.refusals = 0
+            step = self.relay.output(frame)
+            assert step in (Step.DELIVER, Step.DROP)
+            if step is Step.DELIVER:
+                self.client.append(frame)
+
+    @precondition(
+        lambda self: self.relay.phase is Phase.RUNNING and self.relay.input_ended and not self.order
+    )
+    @rule()
+    def node_closes(self) -> None:
+        step = self.relay.output(CLOSE)
+        if step is Step.PLACE:  # an image had been held for another one: once more
+            assert self.relay.failures[-1].reason is Reason.RECOUNT
+            assert self.same_bits
+            return
+        assert step is Step.FINISH
+        assert self.relay.outcome is Outcome.OK
+        assert Counter(frame.identity for frame in self.client) == Counter(self.headers)
+        if self.same_bits:
+            assert len({frame.content for frame in self.client}) == len(self.headers)
+
+    @precondition(lambda self: self.relay.phase in (Phase.CONNECTING, Phase.RUNNING))
+    @rule(stalls=st.booleans())
+    def node_is_lost(self, stalls: bool) -> None:
+        running = self.relay.phase is Phase.RUNNING
+        reason = Reason.STALLED if stalls else Reason.CONNECTION
+        if running:
+            self.counted.append((self.relay.node or "", reason))
+        step = self.relay.stalled(30) if stalls else self.relay.lost("connection reset")
+        if not running:
+            self.refusals += 1
+        self.follow(step, Step.PLACE)
+
+    @precondition(lambda self: self.relay.phase is Phase.RUNNING)
+    @rule(fault=st.sampled_from(FAULTS))
+    def node_reports_a_fault(self, fault: Fault) -> None:
+        self.refusals = 0 if fault.suspect else 1
+        if fault.suspect:
+            self.counted.append((self.relay.node or "", Reason.WORKER))
+        self.follow(self.relay.output(text(), said(fault)), Step.PLACE)
+
+    @precondition(lambda self: self.relay.phase in (Phase.PLACING, Phase.ENDED))
+    @rule()
+    def something_comes_late(self) -> None:
+        """From a connection that was given up."""
+        assert self.relay.output(image(99)) is Step.DROP
+        assert self.relay.output(CLOSE) is Step.DROP
+        assert self.relay.connected() is Step.WAIT
+        assert self.relay.lost("connection reset") is Step.WAIT
+
+    def follow(self, step: Step, expected: Step) -> None:
+        """A step, or the end if the scan has failed often enough."""
+        crashes = sum(reason is Reason.WORKER for _, reason in self.counted)
+        if expected is Step.PLACE and (
+            crashes >= 3 or len(self.counted) >= 6 or self.refusals >= REFUSALS_MAX
+        ):
+            assert step is Step.END
+            assert self.relay.outcome is Outcome.FAILED
+            words = self.relay.words or ""
+            assert all(node in words for node, _ in self.counted)
+            return
+        assert step is expected
+
+    @invariant()
+    def no_image_came_twice_or_from_nowhere(self) -> None:
+        if not hasattr(self, "relay"):
+            return
+        got = Counter(frame.identity for frame in self.client)
+        assert not got - Counter(self.headers)
+        if self.same_bits:
+            assert len({frame.content for frame in self.client}) == len(self.client)
+
+    @invariant()
+    def an_error_of_one_node_keeps_the_scan_from_it(self) -> None:
+        if hasattr(self, "relay"):
+            assert self.relay.avoid == {node for node, _ in self.counted}
+
+    def teardown(self) -> None:
+        """Whatever has happened: a good node and a client that goes on get it done."""
+        if not hasattr(self, "relay"):
+            return
+        self.relay.client_data(100 * len(self.headers), ended=self.there)
+        self.sent = len(self.headers)
+        for _ in range(4):
+            if self.relay.ended:
+                return
+            if self.relay.phase is Phase.PLACING:
+                self.place(0)
+            if self.relay.phase is Phase.CONNECTING:
+                self.connect()
+            self.node_gives(1)
+            while self.order:
+                self.node_gives(3)
+            self.node_closes()
+            self.no_image_came_twice_or_from_nowhere()
+        raise AssertionError("it never ends")
+
+
+TestScans = Scans.TestCase
+TestScans.settings = settings(max_examples=300, stateful_step_count=40)
