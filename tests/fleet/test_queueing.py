@@ -244,7 +244,7 @@ def _check_laws(fleet: Fleet, turn: Turn) -> None:
     assert node.running < node.capacity
     assert suits(need, node)
     nodes = list(fleet.nodes.values())
-    if node.memory_bytes is not None:
+    if node.memory_bytes is not None and need.memory_bytes:
         assert node.memory_used_bytes + memory_wanted(need, nodes) <= node.memory_bytes
     for pool in fleet.queue.pools:
         for other in fleet.queue.order(pool, fleet.loads, fleet.now):
