@@ -223,6 +223,16 @@ def test_too_many_messages_to_replay() -> None:
     assert "more than 2 messages" in ended(relay, Outcome.FAILED)
 
 
+def test_a_scan_that_was_not_kept_goes_with_its_node() -> None:
+    relay = start(Relay())
+    relay.protected = False
+    assert relay.output(image(1)) is Step.DELIVER
+    assert relay.lost("reset") is Step.END
+    words = ended(relay, Outcome.FAILED)
+    assert "journal.disk_bytes_max" in words
+    assert "node-1 (reset)" in words
+
+
 def test_what_comes_late_changes_nothing() -> None:
     relay = Relay()
     assert relay.output(image(1)) is Step.DROP

@@ -129,6 +129,8 @@ class Relay:
         delivery: what the client has been given.
         detached: the client may leave once `input_ended`; the scan goes on without it.
         client_left: it has.
+        protected: all of the scan is kept. Set it to False once some of it is not: a node that
+            then fails takes the scan with it.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class Relay:
         self.delivery = delivery or Delivery()
         self.detached = False
         self.client_left = False
+        self.protected = True
         self._crashes_max = crashes_max
         self._attempts_max = attempts_max
         self._hint = hint
@@ -306,6 +309,11 @@ class Relay:
             self._refusals = 0
         elif reason is not Reason.RECOUNT:
             self._refusals += 1
+        if not self.protected:
+            return self._give_up(
+                "its node failed, and it could not be sent to another one, as the journal had no "
+                "room to keep it (journal.memory_bytes_max, journal.disk_bytes_max)"
+            )
         if not self.delivery.replayable:
             return self._give_up(
                 f"the scan gave more than {self.delivery.delivered - 1} messages before its node "
