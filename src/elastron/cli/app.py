@@ -18,6 +18,7 @@ from elastron.cli import (
     query,
     recon,
     send,
+    simulate,
     storage,
     up,
     view,
@@ -90,6 +91,7 @@ app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
 app.command(rich_help_panel=_SERVERS)(node.node)
 app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
+app.command(rich_help_panel=_SERVERS)(simulate.simulate)
 app.command(rich_help_panel=_SERVERS)(query.query)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
 
