@@ -39,7 +39,7 @@ class Endpoint:
     """One address of a service.
 
     Attributes:
-        name: of the pod, or the address itself.
+        name: of the pod; empty: the endpoint is no pod.
         host: IP address.
         port: the scan port by its name, else the first one; None: the service names no port.
         admin_port: the admin port by its name.
@@ -234,7 +234,7 @@ def _endpoints(body: dict[str, Any]) -> list[Endpoint]:
             if (endpoint.get("conditions") or {}).get("terminating"):
                 continue
             host = endpoint["addresses"][0]
-            name = (endpoint.get("targetRef") or {}).get("name") or host
+            name = (endpoint.get("targetRef") or {}).get("name") or ""
             found.append(Endpoint(name, host, scan, admin))
     return found
 
