@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elastron.client.address import DEFAULT_PORT, Address
 from elastron.client.compression import Compression
 from elastron.client.connection import connect
-from elastron.client.exchange import Ending, Outcome, converse
+from elastron.client.departure import Departed, Departure, Ticket
+from elastron.client.exchange import Encoder, Ending, Outcome, converse
+from elastron.client.receipt import Receipt
+from elastron.client.recorded import RecordedScan
 from elastron.client.result import (
     Progress,
     Result,
@@ -41,13 +44,20 @@ from elastron.wire.messages import (
 #: A config of this size is no config.
 _CONFIG_BYTES_MAX = 4 << 20
 
-#: How a Gadgetron marks an error within a text: `[where] ERROR: what`.
-_ERROR_TEXT = re.compile(r"(^|\]\s*)ERROR\b")
-
 _QUERY_TIMEOUT_S = 30.0
 
 #: A config: its name at the server; a `Path` to a local file, or its XML (bytes), sent by value.
 Config = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who is told what while a scan is under way; see `Client.send`."""
+
+    on_image: Callable[[Image], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    on_text: Callable[[str], None] | None = None
+    on_other: Callable[[Message], None] | None = None
 
 
 class Client:
@@ -112,26 +122,77 @@ class Client:
 
         The `Scan…` errors carry what had come in `result`.
         """
-        config_message = _config_message(config)
-        result = Result()
+        config_message = config_of(config)
         with open_scan(source, group) as scan:
-            started = time.monotonic()
-            meter = _Meter(scan, result, started, on_progress)
-            receive = _Receipt(result, started, on_image, on_text, on_other)
-            with connect(self.address, self.connect_timeout) as sock:
-                outcome = converse(
-                    sock,
-                    _outgoing(config_message, scan),
-                    receive,
-                    timeout_s=self.timeout,
-                    on_sent=meter.sent,
-                    encoder=iter_encode if compression is None else compression.encoder(),
+            return self._exchange(
+                _outgoing(config_message, scan),
+                iter_encode if compression is None else compression.encoder(),
+                Hooks(on_image, on_progress, on_text, on_other),
+                readouts=scan.readouts,
+            )
+
+    def resend(
+        self,
+        scan: RecordedScan,
+        config: Config | None = None,
+        *,
+        on_image: Callable[[Image], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
+        on_other: Callable[[Message], None] | None = None,
+    ) -> Result:
+        """Send a recorded scan once more, byte for byte, and receive its images.
+
+        Args:
+            scan: as a gateway's archive keeps it.
+            config: instead of the one it was recorded with.
+            on_image, on_progress, on_text, on_other: see `send`.
+
+        Raises:
+            OSError: the scan's file cannot be read any more; and what `send` raises.
+        """
+        return self._exchange(
+            scan.buffers(None if config is None else config_of(config)),
+            lambda buffer: [[buffer]],
+            Hooks(on_image, on_progress, on_text, on_other),
+            known=scan.bytes,
+        )
+
+    def detach(
+        self,
+        source: ScanSource,
+        config: Config = "default.xml",
+        *,
+        group: str = "dataset",
+        compression: Compression | None = None,
+        on_ticket: Callable[[Ticket], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Ticket:
+        """Send a scan to a gateway and leave; its images are there for who has the ticket.
+
+        Args:
+            source, config, group, compression, on_progress: see `send`.
+            on_ticket: told the ticket before the scan is sent: it fetches the images even if
+                the sending breaks off behind the scan's end.
+
+        Raises:
+            RemoteError: the server keeps no images: it is no Elastron gateway, or has too many.
+            ScanRefusedError: it reported errors while the scan was sent; and what `send` raises.
+        """
+        config_message = config_of(config)
+        departure = Departure(self.address, on_ticket)
+        with open_scan(source, group) as scan:
+            try:
+                self._exchange(
+                    departure.outgoing(_outgoing(config_message, scan)),
+                    iter_encode if compression is None else compression.encoder(),
+                    Hooks(lambda image: None, on_progress, None, departure.receive),
+                    readouts=scan.readouts,
+                    on_end=departure.ended,
                 )
-            result.bytes_sent = meter.bytes_sent
-            result.bytes_received = outcome.bytes_received
-            result.seconds = time.monotonic() - started
-        self._check(outcome, result)
-        return result
+            except Departed:
+                return departure.left()
+        raise departure.kept_nothing()
 
     def query(self, query: str = "gadgetron::info") -> str:
         """Ask a server about itself.
@@ -168,6 +229,46 @@ class Client:
             f"{self.address} hung up without an answer: is it a Gadgetron server?"
         )
 
+    def _exchange(
+        self,
+        messages: Iterable[Any],
+        encoder: Encoder,
+        hooks: Hooks,
+        *,
+        readouts: int | None = None,
+        known: int | None = None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """One conversation.
+
+        Args:
+            messages: what `encoder` takes.
+            encoder: makes bytes of it.
+            hooks: who is told.
+            readouts: how many are in it, if known.
+            known: how many bytes it has, if known.
+            on_end: called when nothing more will be received.
+        """
+        result = Result()
+        started = time.monotonic()
+        meter = _Meter(result, started, hooks.on_progress, readouts=readouts, known=known)
+        receive = Receipt(result, started, hooks.on_image, hooks.on_text, hooks.on_other)
+        with connect(self.address, self.connect_timeout) as sock:
+            outcome = converse(
+                sock,
+                messages,
+                receive,
+                timeout_s=self.timeout,
+                on_sent=meter.sent,
+                encoder=encoder,
+                on_end=on_end,
+            )
+        result.bytes_sent = meter.bytes_sent
+        result.bytes_received = outcome.bytes_received
+        result.seconds = time.monotonic() - started
+        self._check(outcome, result)
+        return result
+
     def _check(self, outcome: Outcome, result: Result) -> None:
         """Raise what the outcome amounts to; return if all is well."""
         if result.errors:
@@ -202,73 +303,44 @@ class Client:
                 )
 
 
-class _Receipt:
-    """Sorts what comes into the result and the caller's hands."""
-
-    def __init__(
-        self,
-        result: Result,
-        started: float,
-        on_image: Callable[[Image], None] | None,
-        on_text: Callable[[str], None] | None,
-        on_other: Callable[[Message], None] | None,
-    ) -> None:
-        self._result = result
-        self._started = started
-        self._on_image = on_image
-        self._on_text = on_text
-        self._on_other = on_other
-
-    def __call__(self, message: Message) -> None:
-        result = self._result
-        match message:
-            case Image():
-                if result.first_image_seconds is None:
-                    result.first_image_seconds = time.monotonic() - self._started
-                result.image_count += 1
-                if self._on_image is not None:
-                    self._on_image(message)
-                else:
-                    # A view would keep a whole receive buffer alive, and is read-only.
-                    copied = replace(
-                        message, header=message.header.copy(), data=message.data.copy()
-                    )
-                    result.images.append(copied)
-            case Text(text) | Error(text):
-                error = isinstance(message, Error) or _ERROR_TEXT.search(text) is not None
-                (result.errors if error else result.texts).append(text)
-                if self._on_text is not None:
-                    self._on_text(text)
-            case _ if self._on_other is not None:
-                self._on_other(message)
-            case _:
-                result.others.append(message)
-
-
 class _Meter:
-    """Counts what is sent and reports it."""
+    """Counts what is sent and reports it.
+
+    Args:
+        result: of the conversation.
+        started: when it began (monotonic, s).
+        on_progress: told.
+        readouts: of the whole scan, if known.
+        known: bytes of the whole scan, if known; the scan has been sent when they have.
+    """
 
     def __init__(
         self,
-        scan: Scan,
         result: Result,
         started: float,
         on_progress: Callable[[Progress], None] | None,
+        *,
+        readouts: int | None,
+        known: int | None,
     ) -> None:
-        self._total = scan.readouts
+        self._total = readouts
+        self._known = known
         self._result = result
         self._started = started
         self._on_progress = on_progress
         self._readouts = 0
         self.bytes_sent = 0
 
-    def sent(self, message: Message, count: int) -> None:
-        """Take note of a message that went out."""
+    def sent(self, message: Any, count: int) -> None:
+        """Take note of a message, or of bytes, that went out."""
         self.bytes_sent += count
         if isinstance(message, AcquisitionBatch):
             self._readouts += len(message)
-        finished = isinstance(message, Close)
-        if self._on_progress is not None and (finished or isinstance(message, AcquisitionBatch)):
+        raw = self._known is not None
+        finished = self.bytes_sent == self._known if raw else isinstance(message, Close)
+        if self._on_progress is not None and (
+            finished or raw or isinstance(message, AcquisitionBatch)
+        ):
             self._on_progress(
                 Progress(
                     bytes_sent=self.bytes_sent,
@@ -277,6 +349,7 @@ class _Meter:
                     images_received=self._result.image_count,
                     seconds=time.monotonic() - self._started,
                     finished=finished,
+                    bytes_known=self._known,
                 )
             )
 
@@ -288,7 +361,12 @@ def _outgoing(config: ConfigName | ConfigXml, scan: Scan) -> Iterator[Message]:
     yield Close()
 
 
-def _config_message(config: Config) -> ConfigName | ConfigXml:
+def config_of(config: Config) -> ConfigName | ConfigXml:
+    """The message that asks for a config.
+
+    Raises:
+        ConfigError: a local file that cannot be read.
+    """
     if isinstance(config, bytes):
         return ConfigXml(config)
     if isinstance(config, str):

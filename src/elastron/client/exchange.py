@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from elastron.errors import ElastronError, ProtocolError
 from elastron.wire import Buffer, Decoder, iter_encode
@@ -26,8 +27,8 @@ _LOOK_S = 1.0
 #: How long a stopped sender may take to leave.
 _JOIN_S = 10.0
 
-#: Turns a message into the buffers that are sent, piece by piece.
-Encoder = Callable[[Message], Iterable[Sequence[Buffer]]]
+#: Turns a message (or whatever else is to be sent) into buffers, piece by piece.
+Encoder = Callable[[Any], Iterable[Sequence[Buffer]]]
 
 
 class Ending(enum.Enum):
@@ -81,11 +82,11 @@ class _Sender:
     def __init__(
         self,
         sock: socket.socket,
-        messages: Iterable[Message],
+        messages: Iterable[Any],
         activity: _Activity,
         *,
         timeout_s: float | None,
-        on_sent: Callable[[Message, int], None],
+        on_sent: Callable[[Any, int], None],
         encoder: Encoder,
     ) -> None:
         self._sock = sock
@@ -157,23 +158,26 @@ class _BrokenError(Exception):
 
 def converse(
     sock: socket.socket,
-    messages: Iterable[Message],
+    messages: Iterable[Any],
     receive: Callable[[Message], None],
     *,
     timeout_s: float | None = None,
-    on_sent: Callable[[Message, int], None] = lambda message, count: None,
+    on_sent: Callable[[Any, int], None] = lambda message, count: None,
     encoder: Encoder = iter_encode,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Send `messages` and receive until CLOSE or the connection's end.
 
     Args:
         sock: connected; still open afterwards, but of no further use.
-        messages: to send; consumed in another thread.
+        messages: to send, or whatever `encoder` takes; consumed in another thread.
         receive: called with every message that comes but CLOSE, in the caller's thread. What it
             raises ends the conversation and is raised here.
         timeout_s: silence in both directions that is borne; None for ever.
         on_sent: called in the sending thread after each message, with its bytes.
         encoder: makes the bytes.
+        on_end: called when nothing more will be received, so that `messages` that wait for an
+            answer wait no longer.
 
     Raises:
         Exception: whatever iterating `messages`, or `receive`, raised.
@@ -189,6 +193,7 @@ def converse(
         for message in receiver:
             receive(message)
     finally:
+        on_end()
         sender.stop()
     if sender.error is not None:
         raise sender.error

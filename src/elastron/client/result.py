@@ -54,6 +54,7 @@ class Progress:
         images_received: so far.
         seconds: since connecting.
         finished: everything was sent, CLOSE too; the server reconstructs.
+        bytes_known: of the whole scan, where the source knows; else they are estimated.
     """
 
     bytes_sent: int
@@ -62,6 +63,7 @@ class Progress:
     images_received: int
     seconds: float
     finished: bool = False
+    bytes_known: int | None = None
 
     @property
     def rate(self) -> float:
@@ -70,9 +72,9 @@ class Progress:
 
     @property
     def bytes_total(self) -> int | None:
-        """Bytes of the whole scan, from the readouts sent so far; None where not known."""
-        if self.finished:
-            return self.bytes_sent
+        """Bytes of the whole scan, if need be from the readouts so far; None where not known."""
+        if self.finished or self.bytes_known is not None:
+            return self.bytes_known or self.bytes_sent
         if not self.readouts_total or not self.readouts_sent:
             return None
         return round(self.bytes_sent * max(1.0, self.readouts_total / self.readouts_sent))
