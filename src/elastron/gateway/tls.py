@@ -170,7 +170,7 @@ class Tls:
             connection.abort("the gateway goes down")
             raise
         finally:
-            del self._shaking[connection]
+            self._shaking.pop(connection, None)
         self.outcomes["ok"] += 1
         known: TlsPeer = transport.get_extra_info("tls_peer")
         self._log.debug("handshake done", peer=peer, identity=known.identity, version=known.version)
@@ -180,7 +180,8 @@ class Tls:
         if len(self._shaking) >= self.settings.handshakes_max:
             silent = (connection for connection in self._shaking if not connection.spoke)
             oldest = next(silent, None) or next(iter(self._shaking))
-            oldest.abort(f"{len(self._shaking)} handshakes at once; the oldest made room")
+            del self._shaking[oldest]  # here, as its task ends only later
+            oldest.abort(f"{self.settings.handshakes_max} handshakes at once; the oldest made room")
 
     def _failed(self, outcome: str, words: str, peer: str, claim: Claim, *, silent: bool) -> None:
         self.outcomes[outcome] += 1

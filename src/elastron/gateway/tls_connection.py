@@ -29,6 +29,10 @@ class NotTlsError(OSError):
     """The peer's first byte is not of TLS."""
 
 
+class NamelessError(OSError):
+    """The handshake is done, and there is still no name for the peer."""
+
+
 class TlsConnection(asyncio.BufferedProtocol):
     """The TLS of one accepted connection.
 

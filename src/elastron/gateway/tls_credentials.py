@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from elastron.errors import ConfigError, ElastronError
+from elastron.gateway.tls_connection import NamelessError
 from elastron.gateway.tls_settings import TlsPeer, TlsSettings
 from elastron.service.psk import (
     FILE_BYTES_MAX,
@@ -60,7 +61,7 @@ class Credentials(Protocol):
         """Who it is, after the handshake.
 
         Raises:
-            OSError: nobody we can name.
+            NamelessError: nobody we can name.
         """
         ...
 
@@ -128,7 +129,7 @@ class PskCredentials:
     def identify(self, tls: ssl.SSLObject, claim: Claim) -> TlsPeer:
         """The identity whose key it has."""
         if claim.identity is None or not claim.known:
-            raise ssl.SSLError("no pre-shared key was used")
+            raise NamelessError("no pre-shared key was used")
         return _peer(tls, claim.identity, tenant_name(claim.identity))
 
     def describe(self) -> dict[str, object]:
@@ -180,7 +181,7 @@ class CertificateCredentials:
             return _peer(tls, "", "")
         name = certificate_name(tls.getpeercert() or {})
         if not name:
-            raise ssl.SSLError("the client's certificate has no name")
+            raise NamelessError("the client's certificate has no name")
         return _peer(tls, name, name)
 
     def describe(self) -> dict[str, object]:

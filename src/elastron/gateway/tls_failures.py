@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from elastron.gateway.tls_connection import NotTlsError
+from elastron.gateway.tls_connection import NamelessError, NotTlsError
 from elastron.gateway.tls_credentials import Claim
 
 #: Outcomes of handshakes, as counted.
@@ -35,20 +35,27 @@ _BY_REASON = {
 }
 
 
+#: Failures that say nothing of a key, though a client has named one.
+_NOT_ITS_KEY = {"version", "crowded_out"}
+
+
 def explain(error: OSError, claim: Claim) -> tuple[str, str]:
     """Outcome and words for a handshake's error."""
     match error:
         case NotTlsError():
-            return "not_tls", "the client does not speak TLS (plain TCP to the TLS port?)"
+            outcome, words = "not_tls", "the client does not speak TLS (plain TCP to the TLS port?)"
+        case NamelessError():
+            outcome, words = "certificate", str(error)
         case ConnectionAbortedError():
-            return "crowded_out", str(error)
+            outcome, words = "crowded_out", str(error)
         case ssl.SSLCertVerificationError():
-            return "certificate", f"the client's certificate is refused: {error.verify_message}"
+            outcome = "certificate"
+            words = f"the client's certificate is refused: {error.verify_message}"
         case ssl.SSLError():
             outcome, words = _of_openssl(error)
         case _:
             outcome, words = "left", "the client hung up during the handshake"
-    if claim.identity is None or outcome == "version":
+    if claim.identity is None or outcome in _NOT_ITS_KEY:
         return outcome, words
     if claim.known:
         return "wrong_key", f"wrong key ({words})"
