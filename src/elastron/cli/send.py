@@ -67,6 +67,14 @@ def send(
             "must have noise readouts.",
         ),
     ] = None,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Leave the scan with a gateway and print its ticket; `elastron fetch TICKET` "
+            "gets the images.",
+        ),
+    ] = False,
     connect_timeout: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds for which connecting is tried again and again [10]."),
@@ -117,6 +125,7 @@ def send(
         output_group=output_group,
         parallel=parallel,
         compression=compression,
+        detach=detach,
     )
     if not send_scans(order, json=json, quiet=quiet):
         raise typer.Exit(1)

@@ -57,6 +57,11 @@ class ClientSettings(BaseModel):
 
     address: str = Field("localhost:9002", description="HOST or HOST:PORT of the server.")
     config: str = Field("default.xml", description="Config asked for, by its name at the server.")
+    gateway: str | None = Field(
+        None,
+        description="HOST:PORT or URL of the gateway's admin server. None: that of the fleet that "
+        "runs on this machine, else 127.0.0.1:9080.",
+    )
     connect_timeout_s: float = Field(
         10, ge=0, description="Connecting is tried again and again for so long."
     )
