@@ -97,14 +97,14 @@ def desired(
     past = history.recommendations or ((now, current),)
     if demand is None:
         step = _Step(current, "no metrics: held")
-        recommendation, needed, active_at = current, None, now
+        recommendation, needed, active_at = current, None, now if current else history.active_at
     else:
         leaving = sum(node.running for node in nodes if node.state is NodeState.DRAINING)
         load = max(demand.total - leaving, 0)
         needed = math.ceil(load / settings.target_per_node - 1e-9)
         idle_since = history.active_at if history.active_at is not None or not current else now
         active_at = now if load else idle_since
-        if minimum == 0 and load == 0 and _idle(settings, active_at, now):
+        if minimum == 0 and load == 0 and (not current or _idle(settings, active_at, now)):
             step = _Step(0, "idle: none needed")
             recommendation = 0
         else:
@@ -174,10 +174,8 @@ class _Step:
 
 
 def _idle(settings: PoolSettings, active_at: float | None, now: float) -> bool:
-    if active_at is None:
-        return True  # nothing runs, and nothing ever did
     limit_s = settings.scaling.idle_to_zero_s
-    return limit_s is not None and now - active_at >= limit_s
+    return limit_s is not None and active_at is not None and now - active_at >= limit_s
 
 
 def _recommend(

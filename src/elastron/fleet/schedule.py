@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -19,7 +19,7 @@ from cronsim import CronSim
 from elastron.fleet.settings import Moment, PoolSettings, ScheduleRule
 
 #: More than clocks change by for daylight saving: a search begun so much earlier misses nothing.
-_SLACK = timedelta(hours=3)
+_SLACK_S = 3 * 3600.0
 
 
 def last_before(cron: str, time_zone: str, now: float) -> float | None:
@@ -27,7 +27,7 @@ def last_before(cron: str, time_zone: str, now: float) -> float | None:
     zone = ZoneInfo(time_zone)
     # Going back from `now` itself would, within the hour that comes twice, leave out what has
     # happened the first time: by its wall clock it is still to come.
-    begin = datetime.fromtimestamp(now, zone) + _slack(cron)
+    begin = datetime.fromtimestamp(now + _slack_s(cron), zone)
     for moment in CronSim(cron, begin, reverse=True):
         if moment.timestamp() <= now:
             return moment.timestamp()
@@ -37,16 +37,16 @@ def last_before(cron: str, time_zone: str, now: float) -> float | None:
 def first_after(cron: str, time_zone: str, now: float) -> float:
     """The first moment of `cron` after `now`, in seconds since 1970; infinity: never again."""
     zone = ZoneInfo(time_zone)
-    for moment in CronSim(cron, datetime.fromtimestamp(now, zone) - _slack(cron)):
+    for moment in CronSim(cron, datetime.fromtimestamp(now - _slack_s(cron), zone)):
         if moment.timestamp() > now:
             return moment.timestamp()
     return math.inf
 
 
-def _slack(cron: str) -> timedelta:
+def _slack_s(cron: str) -> float:
     # With a star, moments go by elapsed time, not by the wall clock; and they are many.
     minute, hour = cron.split()[:2]
-    return timedelta(minutes=1) if minute[0] == "*" or hour[0] == "*" else _SLACK
+    return 60.0 if minute[0] == "*" or hour[0] == "*" else _SLACK_S
 
 
 class Schedule:

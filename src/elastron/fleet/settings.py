@@ -102,8 +102,10 @@ class Buffer(BaseModel):
 def _read_buffer(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return Buffer(nodes=value)
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,4}(\.\d+)?\s*%\s*", value):
-        return Buffer(percent=float(value.strip().rstrip("%")))
+    if isinstance(value, str) and re.fullmatch(r"\d{1,5}", value):
+        return Buffer(nodes=int(value))
+    if isinstance(value, str) and re.fullmatch(r"\d{1,4}(\.\d+)?\s*%", value):
+        return Buffer(percent=float(value.rstrip("%")))
     if isinstance(value, Buffer):
         return value
     raise ValueError("a number of nodes, such as 2, or a share, such as 20%")
