@@ -25,12 +25,9 @@ def make_space(folder: Path | None = None, **limits: object) -> JournalSpace:
     return space
 
 
-async def content(journal: Journal, start: int = 0) -> bytes:
-    parts, at = [], journal.skip(start)
-    while at < journal.size:
-        part = await journal.read(at)
-        parts.append(bytes(part))
-        at = journal.skip(at + len(part))
+async def content(journal: Journal) -> bytes:
+    parts = [bytes(piece) async for piece in journal.pieces()]
+    assert sum(map(len, parts)) == journal.content_bytes
     return b"".join(parts)
 
 
@@ -255,3 +252,17 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     space = JournalSpace(JournalSettings(folder=file))
     with pytest.raises(ElastronError, match="journal's folder"):
         space.start()
+
+
+async def test_what_is_held_stays_in_memory(tmp_path: Path) -> None:
+    space = make_space(tmp_path)
+    journal = space.open()
+    data = noise(9 * MIB)
+    await journal.append(data[: 4 * MIB])
+    journal.held_from = journal.size - MIB
+    await journal.append(data[4 * MIB :])
+    held = slice(3 * MIB + 5, 5 * MIB + 7)
+    assert journal.peek(held.start, held.stop - held.start) == data[held]
+    assert journal.view(0) is None
+    journal.close()
+    await space.stop()

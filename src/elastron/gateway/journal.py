@@ -14,6 +14,7 @@ to threads.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import AsyncIterator
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -68,18 +69,22 @@ class Journal:
         size: bytes received.
         memory_bytes: of segments in use.
         reading_at: offset that is needed next; what lies before it goes to disk first.
+        held_from: what lies from this offset on stays in memory; None: anything may go to disk.
     """
 
     def __init__(self, space: JournalSpace) -> None:
         self._space = space
         self._pieces: list[_Piece] = []
-        self._holes: list[tuple[int, int]] = []
+        # What is left out, in order: first bytes, and those behind the last.
+        self._hole_starts: list[int] = []
+        self._hole_stops: list[int] = []
         self._file: DiskFile | None = None
         self._closed = False
         self.size = 0
         self.memory_bytes = 0
         self.disk_bytes = 0
         self.reading_at = 0
+        self.held_from: int | None = None
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -140,16 +145,20 @@ class Journal:
 
     def leave_out(self, start: int, stop: int) -> None:
         """Let `view` and `read` pass over these bytes; holes come in order."""
-        self._holes.append((start, stop))
+        if self._hole_stops and self._hole_stops[-1] == start:
+            self._hole_stops[-1] = stop
+        elif start < stop:
+            self._hole_starts.append(start)
+            self._hole_stops.append(stop)
 
     # --- reading --------------------------------------------------------------------------------
 
     def skip(self, at: int) -> int:
         """The first offset from `at` on that is not left out."""
-        for start, stop in self._holes:
-            if start <= at < stop:
-                at = stop
-        return at
+        if not self._hole_starts:
+            return at
+        index = bisect_right(self._hole_starts, at) - 1
+        return at if index < 0 else max(at, self._hole_stops[index])
 
     def view(self, at: int) -> memoryview | None:
         """The bytes from `at` on that lie together in memory; None if they are on disk.
@@ -175,6 +184,17 @@ class Journal:
             raise AssertionError("the piece is neither in memory nor on disk")
         return memoryview(await self._file.read(piece.place + at - piece.start, stop - at))
 
+    def peek(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start` on, as one; all of them are held in memory (`held_from`)."""
+        parts = []
+        stop = start + size
+        while start < stop:
+            piece = self._piece(start)
+            part = piece.content[start - piece.start : stop - piece.start]
+            parts.append(part)
+            start += len(part)
+        return b"".join(parts)
+
     async def copy(self, start: int, size: int) -> bytes:
         """`size` bytes from `start` on, as one.
 
@@ -188,6 +208,24 @@ class Journal:
             parts.append(part)
             start += len(part)
         return b"".join(parts)
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes that are not left out."""
+        left_out = sum(self._hole_stops) - sum(self._hole_starts)
+        return self.size - left_out
+
+    async def pieces(self) -> AsyncIterator[memoryview]:
+        """All that is not left out, from the first byte on; nothing of it was released.
+
+        Raises:
+            OSError: the disk is broken.
+        """
+        at = self.skip(0)
+        while at < self.size:
+            piece = await self.read(at)
+            yield piece
+            at = self.skip(at + len(piece))
 
     def release(self, before: int) -> None:
         """Nobody will read what lies before this offset again."""
@@ -224,7 +262,8 @@ class Journal:
         return self._pieces[index]
 
     def _until_hole(self, at: int) -> int:
-        return min((start for start, _ in self._holes if start > at), default=self.size)
+        index = bisect_right(self._hole_starts, at)
+        return self._hole_starts[index] if index < len(self._hole_starts) else self.size
 
     def _give(self, piece: _Piece) -> None:
         if piece.segment is not None:
@@ -237,6 +276,8 @@ class Journal:
     def _to_spill(self, bytes_max: int) -> list[_Piece]:
         """Full pieces in memory that will be needed last."""
         full = self._pieces[:-1]
+        if self.held_from is not None:
+            del full[max(0, bisect_right(full, self.held_from, key=_START) - 1) :]
         at = bisect_right(full, self.reading_at, key=_START) - 1
         behind = (piece for piece in full[: max(at, 0)] if piece.segment is not None)
         ahead = (piece for piece in reversed(full[max(at, 0) :]) if piece.segment is not None)

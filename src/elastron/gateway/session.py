@@ -1,0 +1,574 @@
+"""One client's scan in the gateway, from its first byte to the last of its images.
+
+    client ──> ClientSide ──> journal ──> NodeSide ──> node
+    client <── Output <────── journal <── NodeSide <── node
+
+The Relay decides; the session does. Callbacks move the bytes, so that none waits for a task to be
+woken; one task places, connects and says goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from elastron.errors import (
+    CapacityError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    JournalFullError,
+    ProtocolError,
+)
+from elastron.gateway import patience
+from elastron.gateway.client_side import ClientSide
+from elastron.gateway.links import Link
+from elastron.gateway.node_side import NodeSide, connect
+from elastron.gateway.output import Output
+from elastron.gateway.placement import Placement, Request
+from elastron.gateway.pools import Class, classify
+from elastron.gateway.relay import Failure, Outcome, Phase, Reason, Relay, Step
+from elastron.gateway.settings import WhenFull
+from elastron.service.queries import answer
+from elastron.wire.faults import LOCATION
+from elastron.wire.framing import Frame
+from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Response, Text
+
+if TYPE_CHECKING:
+    from elastron.gateway.server import Gateway
+
+_T = TypeVar("_T")
+_INPUT = f"{LOCATION}/Connection Input Thread"
+#: Questions of one session; a client asks a handful.
+_QUERIES_MAX = 1000
+#: A port check: connected, and left without a byte.
+PROBE = "probe"
+
+
+class SessionState(StrEnum):
+    """Where a session is."""
+
+    CONFIG = "config"  # a config is waited for
+    HEADER = "header"  # an MRD header is waited for
+    QUEUED = "queued"  # a node is waited for
+    CONNECTING = "connecting"
+    RUNNING = "running"  # on a node
+    ENDING = "ending"  # the client is given what it has not taken yet
+
+
+class Session:
+    """One connection of a client.
+
+    Args:
+        session_id: for logs and the admin.
+        peer: the client's address.
+        link: to the client; closed with the session.
+        gateway: whose parts are used.
+        tenant: whose scans come over this connection.
+
+    Attributes:
+        config: name of the config asked for, `<inline>` for one by value; empty before.
+        outcome: how it ended; None before.
+    """
+
+    def __init__(
+        self, session_id: str, peer: str, link: Link, gateway: Gateway, *, tenant: str = ""
+    ) -> None:
+        self.id = session_id
+        self.peer = peer
+        self.tenant = tenant
+        self.config = ""
+        self.outcome: str | None = None
+        self.log = gateway.log.bind(session=session_id)
+        self._gateway = gateway
+        self._settings = settings = gateway.settings
+        self._link = link
+        loop = asyncio.get_running_loop()
+        self._input = gateway.journal_space.open()
+        self._client = ClientSide(link, self._input, settings.limits, self)
+        self._output = Output(
+            link,
+            gateway.journal_space.open(),
+            settings.limits,
+            waiting_bytes_max=settings.output_bytes_max,
+            owner=self,
+        )
+        self._output.recorded = gateway.archive.records_images
+        self._relay = Relay(
+            crashes_max=settings.crashes_max,
+            attempts_max=settings.attempts_max,
+            hint="The scan is kept in the archive" if gateway.archive.wants("failed") else "",
+        )
+        self._class = Class()
+        self._connected = time.monotonic()
+        self._placed = False
+        self._asked: asyncio.Future[bool] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._attempt_over: asyncio.Future[None] | None = None
+        self._taken: asyncio.Future[None] = loop.create_future()
+        self._node: NodeSide | None = None
+        self._words: str | None = None
+        self._queries = 0
+        self._detach: Query | None = None
+        self._ending = False
+        self._quiet = False  # nobody is there to hear a goodbye
+
+    # --- for the admin --------------------------------------------------------------------------
+
+    @property
+    def state(self) -> SessionState:
+        """Where it is."""
+        if self._ending or self._relay.ended:
+            return SessionState.ENDING
+        if not self._client.started:
+            return SessionState.HEADER if self._client.config else SessionState.CONFIG
+        match self._relay.phase:
+            case Phase.CONNECTING:
+                return SessionState.CONNECTING
+            case Phase.RUNNING:
+                return SessionState.RUNNING
+            case _:
+                return SessionState.QUEUED
+
+    @property
+    def bytes_in(self) -> int:
+        """Received from the client."""
+        return self._client.bytes
+
+    @property
+    def bytes_out(self) -> int:
+        """Sent to the client."""
+        return self._output.pump.at
+
+    def describe(self) -> dict[str, Any]:
+        """For `/sessions`; nothing of the patient."""
+        return {
+            "id": self.id,
+            "state": self.state.value,
+            "pool": self._class.pool,
+            "node": self._relay.node,
+            "attempt": self._relay.attempt,
+            "peer": self.peer,
+            "tenant": self.tenant,
+            "config": self.config,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "acquisitions": self._client.acquisitions,
+            "images": self._output.images,
+            "seconds": round(time.monotonic() - self._connected, 3),
+            "queue_position": self._gateway.placer.position(self.id),
+        }
+
+    def cancel(self, reason: str, outcome: Outcome = Outcome.CANCELLED) -> None:
+        """End it, telling the client why."""
+        self.log.warning("session is stopped", reason=reason)
+        if not self._client.started:
+            self._no_scan(outcome, f"[{LOCATION}] ERROR: {reason}")
+        else:
+            self._act(self._relay.cancel(reason, outcome))
+
+    def abort(self) -> None:
+        """End it without a word, at once."""
+        self._quiet = True
+        self.cancel("the gateway is stopped")
+        _resolve(self._taken)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve the client; never raises."""
+        try:
+            self._client.start()
+            if await self._asked:
+                await self._scan()
+            self._ending = True
+            await self._say_goodbye()
+        except Exception:
+            self.outcome = Outcome.FAILED
+            self.log.exception("session failed in the gateway")
+        finally:
+            await self._end()
+
+    async def _scan(self) -> None:
+        previous: Placement | None = None
+        while not self._relay.ended:
+            if self._relay.pause_s:
+                await self._unless_over(asyncio.sleep(self._relay.pause_s))
+            placement = await self._place(previous)
+            if placement is None:
+                return
+            try:
+                await self._attempt(placement)
+            finally:
+                placement.release()
+            previous = placement
+
+    async def _place(self, previous: Placement | None) -> Placement | None:
+        request = Request(
+            session=self.id,
+            pool=self._class.pool,
+            needs=self._class.needs,
+            memory_bytes=0,
+            tenant=self.tenant,
+            priority=self._class.priority,
+            exclude=self._relay.avoid,
+            after=previous,
+        )
+        self._changed()
+        try:
+            placement = await self._unless_over(self._gateway.placer.place(request))
+        except CapacityError as error:
+            self._gateway.metrics.refused("queue")
+            self._relay.not_placed(str(error))
+            return None
+        if placement is None:
+            return None
+        if self._relay.ended:
+            placement.release()
+            return None
+        if previous is None:
+            self._gateway.metrics.queued(seconds=placement.waited_s, pool=self._class.pool)
+        self._relay.placed(placement.node.id)
+        return placement
+
+    async def _attempt(self, placement: Placement) -> None:
+        node, registry = placement.node, self._gateway.registry
+        failures = len(self._relay.failures)
+        try:
+            sock = await self._unless_over(
+                connect(node.address, timeout_s=self._settings.connect_timeout_s)
+            )
+        except ConnectError as error:
+            registry.failed(node.id, str(error), unreachable=True)
+            self._relay.refused(str(error))
+            self._tell_failure(self._relay.failures[-1])
+            return
+        if sock is None:
+            return
+        if self._relay.ended:
+            sock.close()
+            return
+        self._relay.connected()
+        if not self._placed:
+            self._placed = True
+            self._gateway.metrics.session_started()
+        self._changed()
+        self.log.info("scan goes to a node", node=node.id, attempt=self._relay.attempt)
+        self._attempt_over = over = asyncio.get_running_loop().create_future()
+        self._node = NodeSide(sock, self._input, self._output, self)
+        placement.lost.add_done_callback(self._node_dead)
+        try:
+            self._node.start()
+            self._feed_node()
+            await asyncio.wait({over, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            placement.lost.remove_done_callback(self._node_dead)
+            self._node.close()
+            self._node = self._attempt_over = None
+        for failure in self._relay.failures[failures:]:
+            self._tell_failure(failure)
+            match failure.reason:
+                case Reason.FULL:
+                    registry.full(node.id)
+                case Reason.DRAINING:
+                    registry.draining(node.id)
+                case Reason.RECOUNT:
+                    pass
+                case _:
+                    registry.failed(node.id, failure.words)
+        if len(self._relay.failures) == failures:
+            registry.succeeded(node.id)
+
+    def _tell_failure(self, failure: Failure) -> None:
+        self.log.warning("node failed", node=failure.node, reason=failure.words)
+        if not self._relay.ended:
+            self._gateway.metrics.replayed(failure.reason.value)
+
+    async def _unless_over(self, work: Awaitable[_T]) -> _T | None:
+        """The result of `work`; None if the session is over before."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+        if not task.done():
+            await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
+    async def _say_goodbye(self) -> None:
+        self.outcome = self.outcome or self._relay.outcome or Outcome.OK
+        self._changed()
+        words = self._relay.words or self._words
+        if words is not None:
+            self._output.say(Text(words))
+        if self._client.config is not None or self._client.closed or words is not None:
+            self._output.say(Close())
+        if self._quiet or self._output.client_left:
+            return
+        self._output.when_all_sent(lambda: _resolve(self._taken))
+        # If it goes on sending, its words must not fill the socket's buffers meanwhile.
+        self._client.discard()
+        await self._taken
+        if self._output.client_left:
+            return
+        self._link.end()
+        if not (self._client.closed or self._client.eof):
+            self._taken = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._taken}, timeout=self._settings.linger_timeout_s)
+
+    async def _end(self) -> None:
+        outcome = self.outcome or Outcome.OK
+        self._client.stop()
+        self._output.stop()
+        self._link.close()
+        gateway, output = self._gateway, self._output
+        seconds = time.monotonic() - self._connected
+        gateway.ended(self)
+        gateway.metrics.session_ended(
+            outcome,
+            seconds=seconds,
+            images=output.images,
+            pool=self._class.pool,
+            placed=self._placed,
+        )
+        summary = self.describe() | {"outcome": outcome, "seconds": round(seconds, 3)}
+        for name in ("id", "state", "queue_position"):
+            summary.pop(name)
+        if outcome != PROBE:
+            level = self.log.info if outcome == Outcome.OK else self.log.warning
+            level("session ended", **summary)
+        gateway.events.publish("session", self.describe() | {"outcome": outcome})
+        all_taken = output.pump.idle and not output.client_left
+        if self._client.started and gateway.archive.wants(outcome):
+            recorded = output.journal if output.recorded else None
+            await gateway.archive.keep(self.id, summary, self._input, recorded, outcome)
+        self._input.close()
+        if gateway.results.wanted(self.id) and not all_taken and output.recorded:
+            gateway.results.keep(self.id, output.journal, outcome=outcome, images=output.images)
+        else:
+            gateway.results.discard(self.id)
+            output.journal.close()
+
+    def _changed(self) -> None:
+        self._gateway.events.publish("session", self.describe())
+
+    # --- what the client does -------------------------------------------------------------------
+
+    def asked(self) -> None:
+        """See `client_side.Owner`."""
+        config = self._client.config
+        name = config.name if isinstance(config, ConfigName) else ""
+        xml = config.xml if isinstance(config, ConfigXml) else None
+        self.config = name or "<inline>"
+        self._class = classify(
+            self._settings.pools, config_name=name, config_xml=xml, tenant=self.tenant
+        )
+        _resolve(self._asked, True)
+
+    def nothing_asked(self) -> None:
+        """See `client_side.Owner`."""
+        self._no_scan(Outcome.OK, None)
+
+    def preamble_failed(self, error: Exception) -> None:
+        """See `client_side.Owner`."""
+        if isinstance(error, ConnectionLostError) and self._client.bytes == 0:
+            self._quiet = True
+            self._no_scan(PROBE, None)
+            return
+        self.log.warning(str(error))
+        outcome = Outcome.ERROR
+        if isinstance(error, ConnectionLostError):
+            outcome = Outcome.LOST
+        elif isinstance(error, DeadlineError):
+            outcome = Outcome.TIMEOUT
+        self._no_scan(outcome, f"[{_INPUT}] ERROR: {error}")
+
+    def query(self, query: Query) -> None:
+        """See `client_side.Owner`."""
+        self._queries += 1
+        if self._queries > _QUERIES_MAX:
+            raise ProtocolError(f"more than {_QUERIES_MAX} queries in one session")
+        if query.query == "elastron::detach" and not self._client.closed:
+            self._detach = query
+        else:
+            self._output.say(Response(self._answer(query.query), query.correlation_id))
+
+    def _answer(self, query: str) -> str:
+        gateway = self._gateway
+        if query in ("elastron::session", "elastron::detach"):
+            ticket = gateway.results.issue(self.id)
+            self._output.recorded = self._output.recorded or ticket is not None
+            return json.dumps({"session": self.id, "ticket": ticket})
+        return answer(query, status=gateway.status() if query == "elastron::status" else {})
+
+    def data_came(self) -> None:
+        """See `client_side.Owner`."""
+        self._relay.client_data(self._client.whole)
+        self._feed_node()
+
+    def input_over(self) -> None:
+        """See `client_side.Owner`."""
+        client = self._client
+        if client.failed is not None:
+            self.log.warning(str(client.failed))
+            self._relay.client_failed(f"[{_INPUT}] ERROR: {client.failed}")
+        else:
+            self._relay.client_data(client.whole, ended=True)
+        if client.closed and self._detach is not None:
+            self._relay.detached = self._gateway.results.issue(self.id) is not None
+            self._output.say(
+                Response(self._answer("elastron::detach"), self._detach.correlation_id)
+            )
+            self._detach = None
+        self._feed_node()
+
+    def client_ended(self) -> None:
+        """See `client_side.Owner`."""
+        if self._ending and self._output.pump.idle:
+            _resolve(self._taken)
+
+    def journal_full(self, error: JournalFullError) -> None:
+        """See `client_side.Owner`."""
+        if self._settings.journal.when_full is WhenFull.REFUSE:
+            self._gateway.metrics.refused("journal")
+            self._act(self._relay.cancel(str(error), Outcome.FAILED))
+        elif self._node is not None and self._relay.protected:
+            self.log.warning("the scan goes on without protection", reason=str(error))
+            self._relay.protected = False
+        self.node_took()  # or, if no node has it yet: wait for one
+
+    def gone(self, reason: str) -> None:
+        """See `client_side.Owner`."""
+        self._output.client_left = True
+        self._output.pump.stop()
+        self._link.close()
+        _resolve(self._taken)
+        if not self._client.started:
+            self._quiet = True
+            self._no_scan(Outcome.LOST if self._client.bytes else PROBE, None)
+            return
+        if not self._relay.ended:
+            self.log.info("client left", reason=reason)
+        self._act(self._relay.client_gone())
+        self.output_room()
+
+    def client_writable(self) -> None:
+        """See `client_side.Owner`."""
+        self._output.pump.go()
+
+    # --- what the node does ---------------------------------------------------------------------
+
+    def output(self, frame: Frame, text: str) -> Step:
+        """See `output.Owner`."""
+        return self._act(self._relay.output(frame, text))
+
+    def output_garbled(self, error: ProtocolError) -> None:
+        """See `output.Owner`."""
+        self._act(self._relay.lost(f"it sent what is no message: {error}"))
+
+    def output_room(self) -> None:
+        """See `output.Owner`."""
+        if self._node is not None:
+            self._node.resume()
+
+    def output_full(self, error: JournalFullError) -> None:
+        """See `output.Owner`."""
+        if self._output.recorded and not self._output.client_left:
+            self.log.warning("images are not kept for a later fetch", reason=str(error))
+            self._output.recorded = False
+            self._output.forget_sent()
+            self.output_room()
+        else:
+            self._act(self._relay.cancel(str(error), Outcome.FAILED))
+
+    def output_failed(self, error: OSError) -> None:
+        """See `output.Owner`."""
+        self.input_lost(error)
+
+    def node_took(self) -> None:
+        """See `node_side.Owner`."""
+        if self._node is not None and not self._relay.protected:
+            self._input.release(self._node.pump.at)
+        self._client.retry()
+
+    def node_lost(self, reason: str) -> None:
+        """See `node_side.Owner`."""
+        untouched = self._node is not None and self._node.pump.at == 0
+        self._act(self._relay.lost(reason, untouched=untouched))
+
+    def input_lost(self, error: OSError) -> None:
+        """See `node_side.Owner`."""
+        words = f"the gateway's journal cannot be read: {error.strerror}; send the scan again"
+        self._act(self._relay.cancel(words, Outcome.FAILED))
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look at the time-outs; about once a second."""
+        if self._ending and self._taken.done():
+            return
+        seen = self._progress(now)
+        if (reason := patience.reader_fault(self._settings, seen, now)) is not None:
+            self.log.warning("client gave up on", reason=reason)
+            self.gone(reason)
+        elif self._ending:
+            return
+        elif (error := patience.client_fault(self._settings, seen, now)) is not None:
+            self._client.fail(error)
+        elif patience.node_stalled(self._settings, seen, now):
+            self._act(self._relay.stalled(self._settings.stall_timeout_s))
+        elif now - self._connected > self._settings.total_timeout_s:
+            limit_s = self._settings.total_timeout_s
+            self.cancel(f"session lasted longer than {limit_s:g} s", Outcome.TIMEOUT)
+
+    def _progress(self, now: float) -> patience.Progress:
+        client, node, pump = self._client, self._node, self._output.pump
+        return patience.Progress(
+            connected=self._connected,
+            started=client.started,
+            input_over=client.over,
+            incomplete=client.incomplete_s(now),
+            last_byte=client.last_byte,
+            held_back=client.waits_for_room,
+            on_node=node is not None,
+            node_waits=node is not None and node.pump.idle,
+            node_moved=now if node is None else node.last_moved,
+            output_waits=not pump.idle and not self._output.client_left,
+            output_moved=pump.last_sent,
+        )
+
+    # Inside
+
+    def _act(self, step: Step) -> Step:
+        """Let the task go on if the relay says so."""
+        if step in (Step.PLACE, Step.FINISH, Step.END):
+            if self._attempt_over is not None:
+                _resolve(self._attempt_over)
+            if self._relay.ended:
+                _resolve(self._over)
+        return step
+
+    def _no_scan(self, outcome: str, words: str | None) -> None:
+        """Nothing is to be reconstructed."""
+        if not self._asked.done():
+            self.outcome, self._words = outcome, words
+            _resolve(self._asked, False)
+
+    def _feed_node(self) -> None:
+        client, node = self._client, self._node
+        if node is not None and not self._relay.ended:
+            node.go(client.may_go, half_close=client.over and not client.closed)
+
+    def _node_dead(self, lost: asyncio.Future[str]) -> None:
+        if not lost.cancelled():
+            self._act(self._relay.lost(lost.result(), Reason.DEAD))
+
+
+def _resolve(future: asyncio.Future[Any], result: object = None) -> None:
+    if not future.done():
+        future.set_result(result)
