@@ -12,7 +12,7 @@ from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.gadgets.branching import Branch, Merge
 from elastron.pipeline import Chain, Run, Step, build, parse_config
 from elastron.pipeline.assembly import hybrid_outputs
-from elastron.pipeline.config import DistributedNode, ExternalNode, RemoteNode
+from elastron.pipeline.config import ExternalNode
 
 from .conftest import Register
 from .data import batch
@@ -92,14 +92,21 @@ def test_a_wrong_reader_names_the_config(context: Context) -> None:
         ),
         ("<external><connect port='1'/></external>", "<external> are not available"),
         (
-            "<distributed><distributor><classname>D</classname></distributor><stream/>"
+            "<distributed><distributor><classname>Threshold</classname></distributor><stream/>"
             "</distributed>",
-            "<distributed> are not available",
+            "'Threshold' is not a distributor",
         ),
         (
-            "<puredistributed><purestream/></puredistributed>",
-            "<puredistributed> are not available",
+            "<distributed><readers><reader><classname>X</classname></reader></readers>"
+            "<distributor><classname>BufferDistributor</classname></distributor><stream/>"
+            "</distributed>",
+            "Unknown reader 'X'",
         ),
+        (
+            f"<puredistributed><purestream>{gadget('Threshold')}</purestream></puredistributed>",
+            "Non-pure Gadget 'Threshold' .* in pure stream",
+        ),
+        (gadget("BufferDistributor"), "'BufferDistributor' belongs into a <distributed>"),
     ],
 )
 def test_what_cannot_be_built_is_named(chain_of: ChainOf, stream: str, expected: str) -> None:
@@ -107,10 +114,10 @@ def test_what_cannot_be_built_is_named(chain_of: ChainOf, stream: str, expected:
         chain_of(stream)
 
 
-def test_remote_nodes_are_built_by_peers(context: Context) -> None:
-    seen: list[tuple[RemoteNode, str]] = []
+def test_external_nodes_are_built_by_the_caller(context: Context) -> None:
+    seen: list[tuple[ExternalNode, str]] = []
 
-    def peers(node: RemoteNode, context: Context) -> Step:
+    def external(node: ExternalNode, context: Context) -> Step:
         seen.append((node, context.config_name))
 
         def step(items: Iterable[Item], run: Run) -> Iterator[Item]:
@@ -122,16 +129,18 @@ def test_remote_nodes_are_built_by_peers(context: Context) -> None:
 
     config = parse_config(
         b"<configuration><version>2</version><stream><external><connect port='1'/></external>"
-        b"<distributed><distributor><classname>D</classname></distributor><stream/></distributed>"
         b"</stream></configuration>",
         "d.xml",
     )
-    chain = build(config, context, peers=peers)
-    assert [(type(node), name) for node, name in seen] == [
-        (ExternalNode, "d.xml"),
-        (DistributedNode, "d.xml"),
-    ]
-    assert len(list(chain([batch(0)]))) == 4
+    chain = build(config, context, external=external)
+    assert [name for _, name in seen] == ["d.xml"]
+    assert len(list(chain([batch(0)]))) == 2
+
+
+def test_a_gadget_only_others_have_is_no_error_of_a_distributed_node(chain_of: ChainOf) -> None:
+    unknown = gadget("OnlyOnTheOtherNode")
+    chain = chain_of(f"<puredistributed><purestream>{unknown}</purestream></puredistributed>")
+    assert len(chain.steps) == 1
 
 
 @pytest.mark.parametrize(

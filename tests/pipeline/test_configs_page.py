@@ -83,7 +83,7 @@ def test_every_gadget_of_a_stock_config_is_described() -> None:
     described = section(PAGE.read_text(), "gadgets")[2]
     for config in stock_config_names():
         for node in load_config(config).stream.nodes:
-            for name in re.findall(r"classname='(\w+)'", repr(node)):
+            for name in re.findall(r"GadgetNode\(classname='(\w+)'", repr(node)):
                 assert f"### {name}\n" in described
 
 

@@ -24,11 +24,13 @@ ENTRY_POINT_GROUP = "elastron.gadgets"
 _MODULES = {
     "AccumulatorGadget": "accumulator",
     "AcquisitionAccumulateTriggerGadget": "acquisition_accumulate_trigger",
+    "AcquisitionDistributor": "acquisition_distributor",
     "AcquisitionFanout": "fanout",
     "AsymmetricEchoAdjustROGadget": "asymmetric_echo_adjust_ro",
     "AugmentImageMetadataGadget": "augment_image_metadata",
     "AutoScaleGadget": "auto_scale",
     "BucketToBufferGadget": "bucket_to_buffer",
+    "BufferDistributor": "buffer_distributor",
     "CoilReductionGadget": "coil_reduction",
     "CombineGadget": "combine",
     "ComplexToFloatGadget": "complex_to_float",

@@ -32,11 +32,20 @@ from elastron.mrd.image import Image
 from elastron.node.farewell import error_text
 from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
+from elastron.node.peers import TcpPeers, own_address
 from elastron.node.reading import MessageReader
 from elastron.node.scoreboard import Scoreboard, SessionState
 from elastron.node.settings import NodeSettings
 from elastron.node.transport import ClientSocket, Interrupted
-from elastron.pipeline import Chain, Config, ItemQueue, build, load_config, parse_config
+from elastron.pipeline import (
+    Chain,
+    Config,
+    ItemQueue,
+    build,
+    load_config,
+    parse_config,
+    written_by_node,
+)
 from elastron.service.queries import answer
 from elastron.wire import Action, Decoder, ServerSession, message_id
 from elastron.wire.faults import LOCATION
@@ -44,8 +53,10 @@ from elastron.wire.messages import (
     Close,
     ConfigName,
     ConfigXml,
+    Error,
     HeaderXml,
     Message,
+    MessageId,
     Query,
     Response,
     Text,
@@ -101,6 +112,8 @@ class Session:
         self._errors: list[tuple[str, Exception]] = []
         self._cancel_reason: str | None = None
         self._closed = False  # the client has sent CLOSE
+        self._for_node = False  # the client is a node, and this is a part of its scan
+        self._peers = TcpPeers(settings.peers, own_address(sock), settings.limits, log)
 
     def cancel(self, reason: str) -> None:
         """End the session soon, telling the client why; any thread may call it."""
@@ -144,7 +157,7 @@ class Session:
         header = self._await_header(messages)
         self._reader.handshake_done()
         context = self._context(config, header or _empty_header())
-        chain = build(config, context)
+        chain = build(config, context, peers=self._peers)
         for warning in chain.warnings:
             self._log.warning(warning, config=config.name)
         if header is None:
@@ -168,7 +181,9 @@ class Session:
                     return config
                 case Action.CONFIGURE, ConfigXml(xml):
                     self._board.config_name = "<inline>"
-                    return parse_config(xml)
+                    config = parse_config(xml)
+                    self._for_node = written_by_node(xml, config)
+                    return config
                 case Action.FINISH, _:
                     self._closed = True
                     return None
@@ -248,7 +263,8 @@ class Session:
         try:
             for item in chain(items):
                 # As in the original: what no writer takes is dropped, texts need none.
-                if isinstance(item, (Text, Response)) or message_id(item) in chain.writable:
+                number = message_id(item)
+                if number in self._always_sent or number in chain.writable:
                     self._outbox.put(item)
                     if isinstance(item, Image):
                         self._board.images += 1
@@ -257,6 +273,11 @@ class Session:
         except Exception as error:
             if self._cancel_reason is None:
                 self._note(_OUTPUT if chain.steps else _INPUT, error)
+
+    @property
+    def _always_sent(self) -> tuple[MessageId, ...]:
+        # Another node would take a text for an illegal message.
+        return (MessageId.RESPONSE,) if self._for_node else (MessageId.RESPONSE, MessageId.TEXT)
 
     def _converse(self, message: Message) -> None:
         """What is answered in every state."""
@@ -300,10 +321,8 @@ class Session:
                 self._outbox.discard()
             if not lost:
                 self._outbox.close()
-                if self._cancel_reason is not None:
-                    self._outbox.put(error_text(self._cancel_reason))
-                for location, error in self._errors:
-                    self._outbox.put(_as_text(location, error))
+                for text in self._last_words():
+                    self._outbox.put(Error(text.text) if self._for_node else text)
                 # Before the client can know it: it may come back at once, and the place is free.
                 self._board.state = SessionState.FINISHED
                 self._outbox.put(Close())
@@ -316,6 +335,12 @@ class Session:
                 bytes_max=settings.linger_bytes_max if linger else 0,
                 buffer=memoryview(bytearray(_DISCARD_BYTES)),
             )
+
+    def _last_words(self) -> Iterator[Text]:
+        if self._cancel_reason is not None:
+            yield error_text(self._cancel_reason)
+        for location, error in self._errors:
+            yield _as_text(location, error)
 
     def _outcome(self) -> Outcome:
         if self._cancel_reason is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from elastron.node.peer_settings import PeerSettings
 from elastron.service.address import AddressText
 from elastron.service.logs import LogFormat
 from elastron.wire import Limits
@@ -71,6 +72,10 @@ class NodeSettings(BaseModel):
         None,
         description="Base URL of the storage server for measurement dependencies. None: chains "
         "run without stored dependencies.",
+    )
+    peers: PeerSettings = Field(
+        PeerSettings.model_validate({}),
+        description="Other nodes, which work on parts of a scan; see PeerSettings.",
     )
     parameters: dict[str, str] = Field(
         default_factory=dict, description="Passed to gadgets, e.g. `dump_folder`."

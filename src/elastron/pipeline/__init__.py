@@ -7,19 +7,22 @@
 `ItemQueue` feeds a chain from another thread; `reconstruct` does all of it in one call.
 """
 
-from elastron.pipeline.assembly import Peers, build
+from elastron.pipeline.assembly import build
 from elastron.pipeline.chain import Chain, Run, Step
 from elastron.pipeline.config import Config
 from elastron.pipeline.load import config_names, load_config, stock_config_names
 from elastron.pipeline.parse import parse_config
 from elastron.pipeline.queue import ItemQueue
 from elastron.pipeline.reconstruction import reconstruct
-from elastron.pipeline.serialize import serialize_config
+from elastron.pipeline.remote import DistributionLimits, Link, Peers
+from elastron.pipeline.serialize import serialize_config, written_by_node
 
 __all__ = [
     "Chain",
     "Config",
+    "DistributionLimits",
     "ItemQueue",
+    "Link",
     "Peers",
     "Run",
     "Step",
@@ -30,4 +33,5 @@ __all__ = [
     "reconstruct",
     "serialize_config",
     "stock_config_names",
+    "written_by_node",
 ]

@@ -15,40 +15,47 @@ from typing import TypeVar
 from elastron.errors import ConfigError, ElastronError
 from elastron.gadgets.base import Context, Gadget, Hybrid
 from elastron.gadgets.branching import Branch, Merge
+from elastron.gadgets.distribution import Distributor
 from elastron.gadgets.registry import find_gadget
 from elastron.pipeline.chain import Chain, GadgetStep, Named, Step
 from elastron.pipeline.config import (
     Config,
+    DistributedNode,
+    ExternalNode,
     GadgetNode,
     Node,
     ParallelNode,
     ParallelProcessNode,
-    RemoteNode,
+    PureDistributedNode,
     Stream,
 )
+from elastron.pipeline.distributed import DistributedStep
 from elastron.pipeline.properties import read_properties
+from elastron.pipeline.pure_distributed import PureDistributedStep
+from elastron.pipeline.remote import Peers, Remote
 from elastron.pipeline.run import ParallelProcessStep, ParallelStep
 from elastron.pipeline.slots import readable_messages, writable_messages
 
-#: Builds the step of a node that needs somebody else's process (external, distributed).
-Peers = Callable[[RemoteNode, Context], Step]
-
-_NODE_NAMES = {
-    "ExternalNode": "external",
-    "DistributedNode": "distributed",
-    "PureDistributedNode": "puredistributed",
-}
+#: Builds the step of an external node, which needs another program.
+External = Callable[[ExternalNode, Context], Step]
 
 G = TypeVar("G", bound=Gadget)
 
 
-def build(config: Config, context: Context, *, peers: Peers | None = None) -> Chain:
+def build(
+    config: Config,
+    context: Context,
+    *,
+    peers: Peers | None = None,
+    external: External | None = None,
+) -> Chain:
     """Build the chain of a config for one scan.
 
     Args:
         config: what to build.
         context: of the scan; `config_name` and `hybrid_output` are set here.
-        peers: builds external and distributed nodes; None refuses them.
+        peers: other nodes, for distributed nodes of the config; None: all is done here.
+        external: builds external nodes; None refuses them.
 
     Raises:
         ConfigError: a gadget, reader, writer or property that is not supported, or a wrong value.
@@ -60,7 +67,8 @@ def build(config: Config, context: Context, *, peers: Peers | None = None) -> Ch
         writable = writable_messages(config.writers)
     except ConfigError as error:
         raise ConfigError(f"Config {config.name!r}: {error}") from error
-    builder = _Builder(replace(context, config_name=config.name, hybrid_output=False), peers)
+    context = replace(context, config_name=config.name, hybrid_output=False)
+    builder = _Builder(context, peers, external)
     steps = tuple(builder.stream(config.stream, config.stream.key or "Stream"))
     return Chain(config.name, readable, writable, steps, tuple(builder.warnings))
 
@@ -79,12 +87,21 @@ def _find(node: GadgetNode, kind: type[G], config_name: str) -> type[G]:
     return found
 
 
+def _check_pure(node: GadgetNode, gadget: type[Gadget], config_name: str) -> None:
+    if not gadget.pure:
+        raise ConfigError(
+            f"Config {config_name!r}: Non-pure Gadget {node.label!r} ({node.classname}) in pure "
+            "stream."
+        )
+
+
 @dataclass(slots=True)
 class _Builder:
     """Builds nodes, and collects warnings."""
 
     context: Context
     peers: Peers | None
+    external: External | None
     warnings: list[str] = field(default_factory=list)
 
     def stream(self, stream: Stream, path: str) -> Iterator[Step]:
@@ -123,29 +140,56 @@ class _Builder:
                 )
             case ParallelProcessNode():
                 gadgets = [self._gadget(each, Gadget, context, path) for each in node.gadgets]
-                for named, gadget in gadgets:
-                    if not gadget.pure:
-                        raise ConfigError(
-                            f"Config {context.config_name!r}: Non-pure Gadget {named.label!r} "
-                            f"({named.classname}) in pure stream."
-                        )
+                for each, (_, gadget) in zip(node.gadgets, gadgets, strict=True):
+                    _check_pure(each, type(gadget), context.config_name)
                 return ParallelProcessStep(tuple(gadgets), node.workers)
-            case _:
-                if self.peers is None:
-                    kind = _NODE_NAMES[type(node).__name__]
+            case ExternalNode():
+                if self.external is None:
                     raise ConfigError(
-                        f"Config {context.config_name!r}: nodes of type <{kind}> are not available "
-                        "on this node yet."
+                        f"Config {context.config_name!r}: nodes of type <external> are not "
+                        "available on this node yet."
                     )
-                return self.peers(node, context)
+                return self.external(node, context)
+            case DistributedNode():
+                named, distributor = self._gadget(node.distributor, Distributor, context, path)
+                inner = Config(node.stream, node.readers, node.writers, context.config_name)
+                return DistributedStep(named, distributor, self._remote(inner, context))
+            case PureDistributedNode():
+                for each in node.gadgets:
+                    try:
+                        found = find_gadget(each.classname, each.dll)
+                    except ConfigError:
+                        continue  # other nodes may have it
+                    _check_pure(each, found, context.config_name)
+                stream = Stream(node.gadgets, "PureStream")
+                inner = Config(stream, node.readers, node.writers, context.config_name)
+                named = Named("PureDistributed", "puredistributed", path, context.config_name)
+                return PureDistributedStep(named, self._remote(inner, context))
+
+    def _remote(self, inner: Config, context: Context) -> Remote:
+        """What it takes to run a config on other nodes, or here after all."""
+        try:
+            readable = readable_messages(inner.readers)
+            writable = writable_messages(inner.writers)
+        except ConfigError as error:
+            raise ConfigError(f"Config {context.config_name!r}: {error}") from error
+        return Remote(
+            inner,
+            readable,
+            writable,
+            context,
+            self.peers,
+            build=lambda: build(inner, context, peers=self.peers, external=self.external),
+        )
 
     def _gadget(
         self, node: GadgetNode, kind: type[G], context: Context, path: str
     ) -> tuple[Named, G]:
         gadget_type = _find(node, kind, context.config_name)
-        if kind is Gadget and issubclass(gadget_type, (Branch, Merge)):
+        if kind is Gadget and issubclass(gadget_type, (Branch, Merge, Distributor)):
+            place = "distributed" if issubclass(gadget_type, Distributor) else "parallel"
             raise ConfigError(
-                f"Config {context.config_name!r}: {node.classname!r} belongs into a <parallel> "
+                f"Config {context.config_name!r}: {node.classname!r} belongs into a <{place}> "
                 "node, not into a stream."
             )
         properties, warnings = read_properties(gadget_type, node, context.config_name)

@@ -1,7 +1,12 @@
-"""`Config` -> XML of version 2, as it is sent to other nodes."""
+"""`Config` -> XML of version 2, as it is sent to other nodes.
+
+The order of elements is the original's serialiser's. So a config that came by value can be told: if
+it is written as nodes write them, the client is a node that has us work on a part of its scan.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -22,6 +27,9 @@ from elastron.pipeline.config import (
     Writer,
 )
 
+#: As pugixml writes it.
+_DECLARATION = b'<?xml version="1.0"?>\n'
+
 
 def serialize_config(config: Config) -> bytes:
     """The config as a version 2 document; `parse_config` of it gives an equal `Config`.
@@ -33,7 +41,26 @@ def serialize_config(config: Config) -> bytes:
     _readers(root, config.readers)
     _writers(root, config.writers)
     _stream(root, config.stream)
-    return tostring(root, encoding="utf-8", xml_declaration=True)
+    return _DECLARATION + tostring(root, encoding="utf-8")
+
+
+def written_by_node(xml: bytes, config: Config) -> bool:
+    """Whether a config was written by a node, ours or a Gadgetron, and not by people.
+
+    Args:
+        xml: as received.
+        config: what `parse_config` made of it.
+    """
+    body = xml.rstrip(b"\0")
+    if not body.startswith(_DECLARATION.rstrip()):
+        return False
+    return _plain(body) == _plain(serialize_config(config))
+
+
+def _plain(xml: bytes) -> bytes:
+    """XML without layout: blanks between elements, and the two ways to write an empty one."""
+    xml = re.sub(rb">\s+<", b"><", xml.strip())
+    return re.sub(rb"\s*/>", b"/>", re.sub(rb"<([\w]+)([^<>]*)></\1>", rb"<\1\2/>", xml))
 
 
 def _readers(parent: Element, readers: Iterable[Reader]) -> None:
@@ -58,15 +85,15 @@ def _class(element: Element, dll: str, classname: str) -> None:
 
 def _gadget(parent: Element, tag: str, gadget: GadgetNode) -> None:
     element = SubElement(parent, tag)
+    _class(element, gadget.dll, gadget.classname)
     if gadget.name:
         SubElement(element, "name").text = gadget.name
-    _class(element, gadget.dll, gadget.classname)
     for name, value in gadget.properties.items():
         SubElement(element, "property", {"name": name, "value": value})
 
 
 def _stream(parent: Element, stream: Stream) -> None:
-    element = SubElement(parent, "stream", {"key": stream.key} if stream.key else {})
+    element = SubElement(parent, "stream", {"key": stream.key})
     for node in stream.nodes:
         _node(element, node)
 
@@ -83,8 +110,8 @@ def _node(parent: Element, node: Node) -> None:
             _gadget(parent, "gadget", node)
         case ParallelNode():
             element = SubElement(parent, "parallel")
-            _gadget(element, "branch", node.branch)
             _gadget(element, "merge", node.merge)
+            _gadget(element, "branch", node.branch)
             for stream in node.streams:
                 _stream(element, stream)
         case ParallelProcessNode():
@@ -106,6 +133,8 @@ def _node(parent: Element, node: Node) -> None:
 
 
 def _external(element: Element, node: ExternalNode) -> None:
+    _readers(element, node.readers)
+    _writers(element, node.writers)
     action = node.action
     if isinstance(action, Connect):
         SubElement(element, "connect", {"address": action.address, "port": action.port})
@@ -116,5 +145,3 @@ def _external(element: Element, node: ExternalNode) -> None:
         SubElement(element, "execute", attributes)
     if node.configuration:
         element.append(fromstring(node.configuration, forbid_dtd=True))
-    _readers(element, node.readers)
-    _writers(element, node.writers)

@@ -1,0 +1,211 @@
+"""Somebody's work on a part: a peer's, or our own.
+
+A peer's attempt has two threads: one sends what the part's spool holds and gets, one receives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from elastron.errors import ConnectionLostError, ElastronError
+from elastron.gadgets.base import Item
+from elastron.pipeline.chain import Chain
+from elastron.pipeline.parts import Part
+from elastron.pipeline.remote import Link, Remote, results
+from elastron.wire import Buffer, Decoder, encode, message_id
+from elastron.wire.messages import Close
+
+
+class Owner(Protocol):
+    """The step an attempt belongs to.
+
+    Attributes:
+        changed: the lock over parts and attempts; told of every change.
+    """
+
+    changed: threading.Condition
+
+    def result(self, attempt: PeerAttempt | LocalAttempt, item: Item) -> None:
+        """A result came; waits while there is no room for it."""
+        ...
+
+    def ended(self, attempt: PeerAttempt | LocalAttempt, error: Exception | None) -> None:
+        """The attempt is over; None: with success."""
+        ...
+
+
+class PeerAttempt:
+    """One attempt at a part on a peer.
+
+    Attributes:
+        part: worked on.
+        peer: where.
+        sent_bytes: of the part.
+        connected: the link is open.
+        idle: all there is was sent.
+        closing, blocked: see `Work`.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        part: Part,
+        peer: str,
+        remote: Remote,
+        greeting: list[Buffer],
+    ) -> None:
+        self.part = part
+        self.peer = peer
+        self.sent_bytes = 0
+        self.connected = False
+        self.idle = False
+        self.closing = False
+        self.blocked = False
+        self._owner = owner
+        self._remote = remote
+        self._greeting = greeting
+        self._aborted = False
+        self._link: Link | None = None
+        self._thread = threading.Thread(target=self._run, name="part sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def abort(self) -> None:
+        """Stop it; the owner's lock is held."""
+        self._aborted = True
+        if self._link is not None:
+            self._link.abort()
+        self._owner.changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until its threads have ended."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            link = self._remote.connect(self.peer)
+        except Exception as error:  # reported to the owner
+            self._owner.ended(self, error)
+            return
+        with self._owner.changed:
+            self._link, self.connected = link, True
+            if self._aborted:
+                link.abort()
+        receiver = threading.Thread(
+            target=self._receive, args=(link,), name="part receiver", daemon=True
+        )
+        receiver.start()
+        try:
+            self._send(link)
+        except ConnectionLostError:
+            pass  # the receiver learns of it, and perhaps why
+        except Exception:
+            link.abort()
+        receiver.join()
+        with self._owner.changed:
+            self._link = None  # nobody aborts what is closed
+        link.close()
+
+    def _send(self, link: Link) -> None:
+        link.send(self._greeting)
+        for piece in self._pieces():
+            link.send((piece,))
+            with self._owner.changed:
+                self.sent_bytes += len(piece)
+                self._owner.changed.notify_all()
+        if not self._aborted:
+            link.send(encode(Close()))
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The part's data as they come, until it is complete."""
+        changed, spool = self._owner.changed, self.part.spool
+        index = 0
+        while True:
+            with changed:
+                self.idle = index >= len(spool)
+                changed.wait_for(
+                    lambda: self._aborted or index < len(spool) or self.part.complete  # noqa: B023  evaluated at once
+                )
+                if self._aborted:
+                    return
+                self.idle = False
+                if index >= len(spool):
+                    self.closing = True
+                    return
+            yield spool.read(index)
+            index += 1
+
+    def _receive(self, link: Link) -> None:
+        failure: Exception | None = None
+        try:
+            for item in results(link, self._remote.readable):
+                self._owner.result(self, item)
+            if not self.closing:
+                failure = ConnectionLostError("it closed before it had all data of the part")
+        except Exception as error:  # reported to the owner
+            failure = error
+        link.abort()
+        self._owner.ended(self, failure)
+
+
+class LocalAttempt:
+    """Our own work on a part that is complete.
+
+    Attributes:
+        part: worked on.
+        peer: what it is called in messages.
+        closing, blocked: see `Work`.
+    """
+
+    peer = "this node"
+
+    def __init__(
+        self,
+        owner: Owner,
+        part: Part,
+        build: Callable[[], Chain],
+    ) -> None:
+        self.part = part
+        self.closing = True
+        self.blocked = False
+        self._owner = owner
+        self._build = build
+        self._aborted = False
+        self._thread = threading.Thread(target=self._run, name="local part", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def abort(self) -> None:
+        """Stop it soon; the owner's lock is held."""
+        self._aborted = True
+        self._owner.changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until its thread has ended."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            chain = self._build()
+            for item in chain(self._items()):
+                if message_id(item) in chain.writable:
+                    self._owner.result(self, item)
+        except Exception as error:  # reported to the owner
+            failure = error
+        self._owner.ended(self, failure)
+
+    def _items(self) -> Iterator[Item]:
+        decoder = Decoder()
+        spool = self.part.spool
+        for index in range(len(spool)):
+            if self._aborted:
+                raise ElastronError("aborted")
+            decoder.feed(spool.read(index))
+            yield from decoder.messages()  # type: ignore[misc]  # the spool holds data only
