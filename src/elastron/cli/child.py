@@ -14,14 +14,17 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.lease import lease_ends
 from elastron.fleet.local.logs import limit_log
+
+if TYPE_CHECKING:
+    from elastron.gateway.server import Gateway
 
 _LOG_LOOK_S = 5.0
 _USAGE = "usage: python -m elastron.cli.child STATE-FOLDER [NAME] (elastron up does this)"
@@ -127,52 +130,51 @@ def _node(folder: StateFolder, order: Order, record: Record, *, warm: bool) -> N
     zygote = fork_zygote() if warm else None
 
     async def serve() -> None:
-        async with (
-            Node(settings, zygote) as node,
-            _looked_after(folder, order, lambda: not node.running),
-        ):
+        async with Node(settings, zygote) as node:
+            tasks = _look_after(folder, order, lambda: not node.running)
             await run_until_signal(
                 node.drain, lambda: _serves(folder, record, node.address, node.admin_address)
             )
+            for task in tasks:
+                task.cancel()
 
     _run(serve)
 
 
 def _gateway(folder: StateFolder, order: Order, record: Record) -> None:
-    from elastron.gateway.server import Gateway  # noqa: PLC0415 - slow, and not everybody's
+    from elastron.gateway.serving import run_gateway  # noqa: PLC0415 - slow, not everybody's
     from elastron.gateway.settings import GatewaySettings  # noqa: PLC0415
-    from elastron.service.logs import configure_logging  # noqa: PLC0415
-    from elastron.service.signals import run_until_signal  # noqa: PLC0415
 
-    settings = GatewaySettings.model_validate(order.settings)
-    configure_logging(settings.log_format, settings.log_level)
+    tasks: list[asyncio.Task[None]] = []
 
-    async def serve() -> None:
-        async with (
-            Gateway(settings) as gateway,
-            _looked_after(folder, order, lambda: not gateway.sessions),
-        ):
-            await run_until_signal(
-                gateway.drain,
-                lambda: _serves(folder, record, gateway.address, gateway.admin_address),
-            )
+    def ready(gateway: Gateway) -> None:
+        address = gateway.address or gateway.tls_addresses[0]
+        _serves(folder, record, address, gateway.admin_address)
+        tasks.extend(_look_after(folder, order, lambda: not gateway.sessions))
 
-    _run(serve)
+    run_gateway(GatewaySettings.model_validate(order.settings), ready)
 
 
 def _storage(folder: StateFolder, order: Order, record: Record) -> None:
-    from elastron.storage import (  # noqa: PLC0415 - slow, and not everybody's
+    from elastron.cli.settings import load_settings  # noqa: PLC0415 - slow, not everybody's
+    from elastron.storage import (  # noqa: PLC0415
         StorageSettings,
         configure_logging,
         serve,
     )
 
-    settings = StorageSettings.model_validate(order.settings)
+    flags = dict(order.settings)
+    file = flags.pop("file", None)
+    settings = load_settings(
+        "storage", StorageSettings, file=None if file is None else Path(file), flags=flags
+    )
     configure_logging("warn")
 
     async def serve_storage() -> None:
-        async with _looked_after(folder, order, lambda: True):
-            await serve(settings, on_ready=lambda url: _serves(folder, record, url, None))
+        tasks = _look_after(folder, order, lambda: True)
+        await serve(settings, on_ready=lambda url: _serves(folder, record, url, None))
+        for task in tasks:
+            task.cancel()
 
     _run(serve_storage)
 
@@ -192,21 +194,14 @@ def _serves(folder: StateFolder, record: Record, address: object, admin: object)
     )
 
 
-@contextlib.asynccontextmanager
-async def _looked_after(
+def _look_after(
     folder: StateFolder, order: Order, idle: Callable[[], bool]
-) -> AsyncIterator[None]:
-    """Within the block: keep the own log short, and go when the lease has ended."""
-    tasks = [
+) -> list[asyncio.Task[None]]:
+    """Keep the own log short, and go when the lease has ended; until the loop's end."""
+    return [
         asyncio.create_task(_trim(folder.log_path(order.name))),
         asyncio.create_task(_leave(folder, order, idle)),
     ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _leave(folder: StateFolder, order: Order, idle: Callable[[], bool]) -> None:

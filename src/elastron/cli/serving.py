@@ -1,100 +1,382 @@
-"""What `elastron up` does: a node and a storage server here, and where to find them."""
+"""What `elastron up` does: storage, gateway and nodes here, one supervisor for all of them."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json as json_format
 import os
+import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-import httpx
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
+import structlog
 
-from elastron.cli.console import stderr
-from elastron.errors import StorageUnavailableError
-from elastron.node import Node, NodeSettings, run_node
+from elastron.autoscaler import Autoscaler, GatewaySource
+from elastron.autoscaler.admin import admin_server
+from elastron.autoscaler.metrics import AutoscalerMetrics
+from elastron.cli.announcing import Whereabouts
+from elastron.cli.fleet_plan import plan_gateway, plan_nodes
+from elastron.cli.log_relay import relay_logs
+from elastron.cli.trace_recorder import record_trace
+from elastron.errors import ConfigError, ElastronError, StorageUnavailableError
+from elastron.fleet.local.backend import LocalBackend
+from elastron.fleet.local.folder import Order, Record, Role, StateFolder
+from elastron.fleet.local.keeper import Keeper
+from elastron.fleet.local.launch import Nursery, ProgramLauncher
+from elastron.fleet.local.stopping import clear
+from elastron.fleet.local.wishes import read_pins
+from elastron.fleet.settings import FleetSettings
+from elastron.gateway.settings import GatewaySettings
+from elastron.node import NodeSettings
+from elastron.node.pool import ZYGOTE_ENVIRONMENT
+from elastron.service.address import Address
+from elastron.service.logs import configure_logging
+from elastron.service.signals import signals
 
 #: Where a storage server listens, and ours too if nobody does.
 STORAGE_PORT = 3333
 #: A database of a slow disk is migrated in less.
-STORAGE_START_S = 60.0
-#: Requests that run are finished in less; then the server is killed.
-STORAGE_STOP_S = 20.0
+START_S = 120.0
+#: After a second signal: how long processes may take to tell their clients, before they are killed.
+GRACE_S = 10.0
+#: Nodes that crash in a row while the fleet starts: something is wrong with all of them.
+_CRASHES_MAX = 3
+
+T = TypeVar("T")
+
+_CHILD = (sys.executable, "-m", "elastron.cli.child")
 
 
-def serve_here(settings: NodeSettings, *, data: Path | None, own_storage: bool, json: bool) -> None:
-    """Run a node until a signal ends it; say where it is once it takes scans.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `elastron up` was asked for.
+
+    Attributes:
+        name: of the fleet.
+        fleet: pools and how they grow.
+        gateway: in front of them.
+        node: common to all nodes.
+        data: folder of the storage server.
+        own_storage: start a storage server, unless `node` names one.
+        lease_s: how long processes go on without us once they have nothing to do.
+        settings_file: for the storage server's own section.
+        trace: file for a record of all scans, for `elastron simulate`.
+    """
+
+    name: str
+    fleet: FleetSettings
+    gateway: GatewaySettings
+    node: NodeSettings
+    data: Path
+    own_storage: bool
+    lease_s: float
+    settings_file: Path | None = None
+    trace: Path | None = None
+
+
+def serve_here(wish: Wish, state: Path, say: Callable[[Whereabouts], None]) -> None:
+    """Run a fleet until a signal ends it; say where it is once it takes scans.
 
     Args:
-        settings: of the node.
-        data: folder of the storage server; None for the user's data folder.
-        own_storage: start a storage server, unless `settings` name one.
-        json: say it in one line of JSON on stdout.
+        wish: what it is to be.
+        state: its state folder.
+        say: told where it is.
+
+    Raises:
+        ConfigError: the fleet is up already, or its folder cannot be used.
+        ElastronError: a part of it does not start; what was started has been ended.
     """
-    say = _print_json_line if json else _show
-    if not own_storage or settings.storage_url is not None:
-        run_node(settings, say)
+    configure_logging(wish.node.log_format, wish.node.log_level)
+    folder = StateFolder(state)
+    with _in_charge(folder, wish.name):
+        asyncio.run(_Fleet(wish, folder).run(say))
+
+
+@contextlib.contextmanager
+def _in_charge(folder: StateFolder, name: str) -> Iterator[None]:
+    """Within the block this process, and no other, looks after the fleet."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    with folder.lock_file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            other = folder.record(Role.UP.value)
+            who = "" if other is None else f" (process {other.identity.pid})"
+            raise ConfigError(
+                f"The fleet {name!r} is up already{who}. See it with `elastron status`, end it "
+                "with `elastron down`, or start another one beside it with --name."
+            ) from error
+        folder.sign_in(Role.UP.value, Role.UP)
+        try:
+            yield
+        finally:
+            folder.forget(Role.UP.value)
+
+
+class _Fleet:
+    """Storage, gateway, nodes and autoscaler of one fleet."""
+
+    def __init__(self, wish: Wish, folder: StateFolder) -> None:
+        self._wish = wish
+        self._folder = folder
+        self._log = structlog.get_logger()
+        program = ProgramLauncher(folder, _CHILD, os.environ)
+        self._nursery = Nursery(folder, _CHILD, {**os.environ, **ZYGOTE_ENVIRONMENT})
+        self._storage_url = wish.node.storage_url
+        self._storage: Keeper | None = None
+        if wish.own_storage and self._storage_url is None:
+            self._storage, self._storage_url = self._storage_keeper(program)
+        gateway = plan_gateway(
+            wish.gateway, wish.fleet, nodes_file=folder.nodes_file, journal=folder.path / "journal"
+        )
+        self._gateway = Keeper(
+            folder,
+            Role.GATEWAY,
+            gateway.model_dump(mode="json"),
+            program,
+            lease_s=wish.lease_s,
+            pin=_pin_gateway,
+        )
+        templates = plan_nodes(
+            wish.node, wish.fleet, storage_url=self._storage_url, lease_s=wish.lease_s
+        )
+        self._backend = LocalBackend(folder, templates, self._nursery)
+        warm = next(iter(templates.values())).settings
+        folder.write_order(Order(Role.NURSERY.value, Role.NURSERY, settings=dict(warm)))
+
+    def _storage_keeper(self, program: ProgramLauncher) -> tuple[Keeper, str]:
+        """The storage server's keeper, and its URL: that of one that runs, or a free port's."""
+        record = self._folder.record(Role.STORAGE.value)
+        if record is not None and record.alive and record.address is not None:
+            url = record.address
+        else:
+            url = f"http://127.0.0.1:{_free_port(STORAGE_PORT)}"
+        data = self._wish.data.absolute()
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings = {
+            "host": "127.0.0.1",
+            "port": int(url.rpartition(":")[2]),
+            "database": str(data / "metadata.db"),
+            "blobs": str(data / "blobs"),
+            "file": None if self._wish.settings_file is None else str(self._wish.settings_file),
+        }
+        keeper = Keeper(
+            self._folder,
+            Role.STORAGE,
+            settings,
+            program,
+            lease_s=self._wish.lease_s,
+            pin=lambda values, _record: values,
+        )
+        return keeper, url
+
+    async def run(self, say: Callable[[Whereabouts], None]) -> None:
+        """Start everything, look after it, and end it after a signal.
+
+        Raises:
+            ElastronError: a part does not start.
+        """
+        with signals() as (first, second), _hang_up_ends():
+            async with self._backend, _background(relay_logs(self._folder)):
+                living = asyncio.create_task(self._live(say, first))
+                try:
+                    if await _unless(second, living) is None and not living.done():
+                        await self._stop_at_once(living)
+                    await living
+                except ElastronError:
+                    await self._kill()
+                    raise
+                except asyncio.CancelledError:
+                    await self._kill()
+        clear(self._folder)
+
+    async def _live(self, say: Callable[[Whereabouts], None], until: asyncio.Event) -> None:
+        gateway = await _unless(until, asyncio.create_task(self._start()), cancel=True)
+        if gateway is not None:
+            await self._look_after(gateway, say, until)
+        # One after the other: the gateway's scans need nodes, and these the storage server.
+        await self._gateway.stop()
+        await self._backend.stop_all()
+        if self._storage is not None:
+            await self._storage.stop()
+
+    # --- the beginning --------------------------------------------------------------------------
+
+    async def _start(self) -> Record:
+        """Start, or adopt, storage and gateway; the gateway's record once both serve."""
+        self._nursery.warm()
+        if self._storage is not None:
+            await self._storage.begin()
+        await self._gateway.begin()
+        if self._storage is not None:
+            try:
+                await self._storage.ready(START_S)
+            except ElastronError as error:
+                raise StorageUnavailableError(
+                    f"{error} Mend it, name another with --storage URL, or do without: "
+                    "--storage none."
+                ) from error
+        return await self._gateway.ready(START_S)
+
+    async def _look_after(
+        self, gateway: Record, say: Callable[[Whereabouts], None], until: asyncio.Event
+    ) -> None:
+        """Keep everything as it should be until `until`, and then until the gateway has ended."""
+        metrics = AutoscalerMetrics(lambda: self._backend.starts, lambda: self._backend.crashes)
+        self._backend.start_seconds = lambda pool, seconds: metrics.start_seconds.labels(
+            pool
+        ).observe(seconds)
+        async with contextlib.AsyncExitStack() as stack:
+            source = GatewaySource(f"http://{gateway.admin}")
+            stack.push_async_callback(source.close)
+            autoscaler = Autoscaler(
+                self._backend,
+                source,
+                self._wish.fleet,
+                pins=lambda: read_pins(self._folder),
+                metrics=metrics,
+            )
+            own_admin = await stack.enter_async_context(
+                admin_server(autoscaler, metrics, Address("127.0.0.1", 0))
+            )
+            for work in (autoscaler.run(), self._gateway.keep(), *self._keep_storage()):
+                await stack.enter_async_context(_background(work))
+            if self._wish.trace is not None:
+                trace = record_trace(f"http://{gateway.admin}", self._wish.trace)
+                await stack.enter_async_context(_background(trace))
+            waiting = asyncio.create_task(self._minimum(source))
+            if await _unless(until, waiting, cancel=True):
+                say(self._whereabouts(gateway, own_admin))
+                await until.wait()
+            # Scans that wait may need more nodes still.
+            await self._gateway.stop()
+
+    def _keep_storage(self) -> Iterator[Any]:
+        if self._storage is not None:
+            yield self._storage.keep()
+
+    async def _minimum(self, source: GatewaySource) -> bool:
+        """Wait until the gateway has as many nodes as there shall be at least.
+
+        Raises:
+            ElastronError: nodes crash, or do not come.
+        """
+        wanted = {name: min(1, pool.min) for name, pool in self._wish.fleet.pools.items()}
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ElastronError):
+                loads = (await source.read()).loads
+                pools = {node.id: node.pool for node in await self._backend.nodes()}
+                for name, load in loads.items():
+                    if load.state in ("ready", "busy") and name in pools:
+                        wanted[pools[name]] = 0
+                if not any(wanted.values()):
+                    return True
+            crashed = [pool for pool in wanted if self._backend.crashes[pool] >= _CRASHES_MAX]
+            if crashed:
+                raise ElastronError(
+                    f"Nodes of pool {crashed[0]} crash at their start; the log above says why."
+                )
+            await asyncio.sleep(0.02)
+        raise ElastronError(f"No node came up within {START_S:g} s; the log above says why.")
+
+    def _whereabouts(self, gateway: Record, own_admin: Address) -> Whereabouts:
+        return Whereabouts(
+            name=self._wish.name,
+            state=self._folder.path,
+            scans=str(gateway.address),
+            admin=f"http://{gateway.admin}",
+            gateway_pid=gateway.identity.pid,
+            storage=self._storage_url,
+            autoscaler=f"http://{own_admin}",
+            pools={
+                name: {"min": pool.min, "max": pool.max, "capacity": pool.capacity}
+                for name, pool in self._wish.fleet.pools.items()
+            },
+        )
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def _stop_at_once(self, living: asyncio.Task[None]) -> None:
+        """A second signal: running scans are told, then everything is killed."""
+        self._gateway.terminate()
+        self._backend.terminate_all()
+        await asyncio.wait({living}, timeout=GRACE_S)
+        living.cancel()
+
+    async def _kill(self) -> None:
+        await self._gateway.kill()
+        await self._backend.kill_all()
+        if self._storage is not None:
+            self._storage.terminate()  # what it has accepted is to be durable
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await self._storage.stop()
+            await self._storage.kill()
+
+
+async def _unless(event: asyncio.Event, task: asyncio.Task[T], *, cancel: bool = False) -> T | None:
+    """The task's result; None if the event comes first.
+
+    Args:
+        event: what may come first.
+        task: what is waited for.
+        cancel: cancel it then.
+    """
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if task.done():
+        return task.result()
+    if cancel:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Any) -> AsyncIterator[None]:
+    """Do `work` beside the block; it ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.contextmanager
+def _hang_up_ends() -> Iterator[None]:
+    """A terminal that is closed ends the fleet in good order, unless told not to (nohup)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        yield
         return
-    with storage_server(data or data_folder()) as url:
-        run_node(settings.model_copy(update={"storage_url": url}), say)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, os.kill, os.getpid(), signal.SIGTERM)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _pin_gateway(settings: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    listen = None if settings["listen"] is None else record.address
+    return {**settings, "listen": listen, "admin": record.admin}
 
 
 def data_folder() -> Path:
     """Where this user's data lie (XDG base directories)."""
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "elastron"
-
-
-@contextlib.contextmanager
-def storage_server(folder: Path) -> Iterator[str]:
-    """A storage server in a process of its own; its URL.
-
-    It ends with the block, and by itself should this process be killed.
-
-    Raises:
-        StorageUnavailableError: it did not start; its own words are on stderr.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    port = _free_port(STORAGE_PORT)
-    command = [sys.executable, "-m", "elastron", "storage", "--listen", f"127.0.0.1:{port}"]
-    kept = ["--database", str(folder / "metadata.db"), "--blobs", str(folder / "blobs")]
-    bound = ["--require-parent-pid", str(os.getpid()), "--log-level", "warn"]
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [*command, *kept, *bound],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: running scans may still need it
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _await_health(url, process)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(STORAGE_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await_health(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STORAGE_START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/healthcheck").is_success:
-                return
-        time.sleep(0.05)
-    raise StorageUnavailableError(
-        "The storage server did not start; its own words are above. Mend it, name another with "
-        "--storage URL, or do without: --storage none."
-    )
 
 
 def _free_port(wanted: int) -> int:
@@ -106,29 +388,3 @@ def _free_port(wanted: int) -> int:
                 probe.bind(("127.0.0.1", port))
                 return probe.getsockname()[1]
     raise StorageUnavailableError("No port of 127.0.0.1 is free.")
-
-
-def _print_json_line(node: Node) -> None:
-    admin = None if node.admin_address is None else f"http://{node.admin_address}"
-    ready = {
-        "ready": True,
-        "scans": str(node.address),
-        "admin": admin,
-        "storage": node.settings.storage_url,
-    }
-    sys.stdout.write(json_format.dumps(ready) + "\n")
-    sys.stdout.flush()
-
-
-def _show(node: Node) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_row(Text("scans", "dim"), Text(str(node.address), "bold"))
-    if node.admin_address is not None:
-        table.add_row(Text("admin", "dim"), Text(f"http://{node.admin_address}/sessions"))
-    if node.settings.storage_url is not None:
-        table.add_row(Text("storage", "dim"), Text(node.settings.storage_url))
-    table.add_row(Text("at once", "dim"), Text(str(node.settings.capacity)))
-    table.add_row(Text("try", "dim"), Text(f"elastron send SCAN.h5 -a {node.address}", "cyan"))
-    table.add_row(Text("stop", "dim"), Text("Ctrl-C"))
-    panel = Panel.fit(table, title="[bold]Elastron is up", border_style="green", padding=(0, 2))
-    stderr().print(panel)

@@ -17,7 +17,31 @@ def up(
     admin: Annotated[
         str | None, typer.Option(help="HOST:PORT of the admin pages [127.0.0.1:9080].")
     ] = None,
-    capacity: Annotated[int | None, typer.Option(min=1, help="Scans at once [one a core].")] = None,
+    minimum: Annotated[
+        int | None, typer.Option("--min", min=0, help="Nodes at least, kept warm [1].")
+    ] = None,
+    maximum: Annotated[
+        int | None, typer.Option("--max", min=1, help="Nodes at most [one scan a core].")
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(min=1, help="Scans at once on one node [1].")
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A pool: name=gpu,min=0,max=2,capacity=1,memory=8GiB,configs=A*+B*. Repeatable.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="fleet.yaml: pools, scaling, schedule.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     config_folder: Annotated[
         list[Path] | None,
         typer.Option(help="A folder with configs of your own.", exists=True, file_okay=False),
@@ -32,6 +56,23 @@ def up(
         str | None,
         typer.Option(help="URL of a storage server that runs already, or `none` [one is started]."),
     ] = None,
+    name: Annotated[str, typer.Option(help="Name of the fleet.")] = "default",
+    state: Annotated[
+        Path | None,
+        typer.Option(help="State folder [$XDG_STATE_HOME/elastron/NAME].", file_okay=False),
+    ] = None,
+    lease: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds that an idle fleet goes on for when this command was killed; started "
+            "again within them, it takes the fleet over.",
+        ),
+    ] = 600,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write every scan to this CSV, for `elastron simulate`.", dir_okay=False),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON on stdout when ready.")
     ] = False,
@@ -39,20 +80,43 @@ def up(
         Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
     ] = None,
 ) -> None:
-    """Start Elastron on this machine: a node, its admin pages, and a storage server.
+    """Start Elastron on this machine: a gateway, nodes behind it, and a storage server.
 
-    Ctrl-C lets running scans finish; once more stops at once.
+    Nodes come and go with the scans. Ctrl-C lets running scans finish; once more stops at once.
     """
-    from elastron.cli.serving import serve_here  # noqa: PLC0415  - see elastron.cli
+    from elastron.cli.announcing import print_json_line, show  # noqa: PLC0415  - see elastron.cli
+    from elastron.cli.fleet_plan import PoolWish, plan_fleet  # noqa: PLC0415
+    from elastron.cli.serving import Wish, data_folder, serve_here  # noqa: PLC0415
     from elastron.cli.settings import load_settings  # noqa: PLC0415
-    from elastron.node import NodeSettings  # noqa: PLC0415
+    from elastron.fleet.local.state import state_path  # noqa: PLC0415
+    from elastron.fleet.settings import load_fleet  # noqa: PLC0415
+    from elastron.gateway.settings import GatewaySettings  # noqa: PLC0415
+    from elastron.node import NodeSettings, available_cores  # noqa: PLC0415
 
-    flags = {
-        "listen": listen,
-        "admin": admin,
-        "capacity": capacity,
-        "config_folders": config_folder or None,
+    node_flags = {
+        "config_folders": [each.absolute() for each in config_folder or ()] or None,
         "storage_url": storage,
     }
-    node = load_settings("node", NodeSettings, file=settings, flags=flags)
-    serve_here(node, data=data, own_storage=storage is None, json=json)
+    node = load_settings("node", NodeSettings, file=settings, flags=node_flags)
+    if capacity is None and "capacity" in node.model_fields_set:
+        capacity = node.capacity
+    fleet = plan_fleet(
+        file=None if file is None else load_fleet(file),
+        pools=pool or (),
+        wish=PoolWish(min=minimum, max=maximum, capacity=capacity),
+        cores=available_cores(),
+    )
+    wish = Wish(
+        name=name,
+        fleet=fleet,
+        gateway=load_settings(
+            "gateway", GatewaySettings, file=settings, flags={"listen": listen, "admin": admin}
+        ),
+        node=node,
+        data=data or data_folder(),
+        own_storage=storage is None,
+        lease_s=lease,
+        settings_file=settings,
+        trace=record,
+    )
+    serve_here(wish, state_path(name, state), print_json_line if json else show)

@@ -142,10 +142,13 @@ class Keeper:
         """Ask it to end; a second time: at once."""
         self._signal(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """End it at once."""
+    async def kill(self) -> None:
+        """End it at once, and wait for that."""
         self._folder.mark_leaving(self.name)
         self._signal(signal.SIGKILL)
+        while self.alive:  # noqa: ASYNC110 - another process's end
+            await asyncio.sleep(_LOOK_S / 2)
+        self._folder.forget(self.name)
 
     def _signal(self, number: signal.Signals) -> None:
         record = self._refresh()
