@@ -163,6 +163,11 @@ def test_tls_1_1_and_no_key_are_refused(server: tuple[int, Path]):
         assert b"scan" not in done.stdout
 
 
+def test_no_certificate_opens_the_door():
+    conf = named(render("stunnel"), "ConfigMap", "gt1-stunnel")["data"]["stunnel.conf"]
+    assert not re.search(r"^\s*cert\s*=", conf, re.MULTILINE)
+
+
 def test_a_pod_without_keys_does_not_start():
     pod = named(render("stunnel"), "Deployment", "gt1-stunnel")["spec"]["template"]["spec"]
     (secret,) = [each["secret"] for each in pod["volumes"] if "secret" in each]
