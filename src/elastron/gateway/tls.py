@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 import structlog
 
 from elastron.errors import ConfigError, ElastronError
-from elastron.gateway.tls_connection import RECEIVE_BYTES, TlsConnection
 from elastron.gateway.tls_credentials import Claim, Credentials, files, load
 from elastron.gateway.tls_failures import explain
 from elastron.gateway.tls_settings import TlsPeer, TlsSettings
-from elastron.gateway.tls_transport import TlsTransport
+from elastron.service.tls_connection import RECEIVE_BYTES, TlsConnection
+from elastron.service.tls_transport import TlsTransport
 
 __all__ = ["Tls", "TlsPeer", "TlsSettings"]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from elastron.errors import ConfigError, ElastronError
-from elastron.gateway.tls_connection import NamelessError
 from elastron.gateway.tls_settings import TlsPeer, TlsSettings
 from elastron.service.psk import (
     FILE_BYTES_MAX,
@@ -24,6 +23,7 @@ from elastron.service.psk import (
     retiring_file,
     tenant_name,
 )
+from elastron.service.tls_connection import NamelessError
 
 _T = TypeVar("_T")
 

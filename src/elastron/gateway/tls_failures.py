@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from elastron.gateway.tls_connection import NamelessError, NotTlsError
 from elastron.gateway.tls_credentials import Claim
+from elastron.service.tls_connection import NamelessError, NotTlsError
 
 #: Outcomes of handshakes, as counted.
 OUTCOMES = (

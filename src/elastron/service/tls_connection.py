@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from elastron.gateway.tls_transport import TlsTransport
+from elastron.service.tls_transport import TlsTransport
 
 #: One read of the socket: 16 records of TLS; bigger ones are not faster.
 RECEIVE_BYTES = 256 * 1024
@@ -34,7 +34,7 @@ class NamelessError(OSError):
 
 
 class TlsConnection(asyncio.BufferedProtocol):
-    """The TLS of one accepted connection.
+    """The TLS of one connection, accepted or made.
 
     Attributes:
         shaken: resolves when the handshake is done; its exception is an `ssl.SSLError` or another
@@ -48,6 +48,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         factory: Callable[[], asyncio.BaseProtocol],
         buffer: memoryview,
         identify: Callable[[ssl.SSLObject], object],
+        *,
+        server_side: bool = True,
     ) -> None:
         """Prepare a connection.
 
@@ -58,6 +60,7 @@ class TlsConnection(asyncio.BufferedProtocol):
                 the loop turns to another.
             identify: who the peer is, after the handshake; an `OSError` ends the connection. The
                 transport's `get_extra_info("tls_peer")` answers it.
+            server_side: the peer speaks first; otherwise we do, as soon as there is a connection.
         """
         self._loop = asyncio.get_running_loop()
         self.shaken: asyncio.Future[TlsTransport] = self._loop.create_future()
@@ -66,6 +69,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._factory = factory
         self._buffer = buffer
         self._identify = identify
+        self._server_side = server_side
         self._raw: asyncio.Transport | None = None
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -77,6 +81,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._raw = transport
         if self.shaken.done():  # aborted before
             transport.abort()
+        elif not self._server_side:
+            self._shake()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: D102
         return self._buffer
@@ -85,7 +91,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         received = self._buffer[:nbytes]
         if not self.spoke:
             self.spoke = True
-            if received[0] != _HANDSHAKE_RECORD:
+            if self._server_side and received[0] != _HANDSHAKE_RECORD:
                 self._fail(NotTlsError("the first byte is not of TLS"))
                 return
         self._incoming.write(received)
@@ -121,11 +127,11 @@ class TlsConnection(asyncio.BufferedProtocol):
             self._raw.abort()
 
     def _shake(self) -> None:
-        assert self._raw is not None  # noqa: S101 - bytes come from it
+        assert self._raw is not None  # noqa: S101 - there is a connection
         try:
             if self._tls is None:
                 self._tls = self._make_context().wrap_bio(
-                    self._incoming, self._outgoing, server_side=True
+                    self._incoming, self._outgoing, server_side=self._server_side
                 )
             self._tls.do_handshake()
             peer = self._identify(self._tls)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from elastron.gateway.tls_transport import TlsTransport
+from elastron.service.tls_transport import TlsTransport
 from tests.gateway.tls_parts import (
     PATIENCE_S,
     Authority,
