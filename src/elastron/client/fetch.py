@@ -36,6 +36,9 @@ from elastron.wire.messages import Close, Message
 _WORDS_BYTES_MAX = 64 << 10
 _PAUSE_S = 1.0
 
+#: Silence of the gateway that is borne unless said otherwise; it answers at once.
+TIMEOUT_S = 60.0
+
 
 class NotThereError(RemoteError):
     """The gateway does not have these images: it never had, or not any more."""
@@ -65,7 +68,7 @@ def fetch(
     ticket: str,
     *,
     wait: bool = True,
-    timeout_s: float = 60.0,
+    timeout_s: float = TIMEOUT_S,
     on_image: Callable[[Image], None] | None = None,
     on_text: Callable[[str], None] | None = None,
     on_other: Callable[[Message], None] | None = None,

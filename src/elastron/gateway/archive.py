@@ -174,9 +174,14 @@ class Archive:
             await self._write(
                 name, {**meta, "session": session, "outcome": outcome}, incoming, outgoing
             )
-        except (OSError, ElastronError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._log.warning("scan not archived", session=session, reason=reason)
+        except Exception as error:  # whatever it is, the session must come to its end
+            reason = str(error)
+            if isinstance(error, OSError):
+                reason = error.strerror or type(error).__name__
+            unexpected = not isinstance(error, (OSError, ElastronError))
+            self._log.warning(
+                "scan not archived", session=session, reason=reason, exc_info=unexpected
+            )
             self._on_done(False)
             return None
         finally:

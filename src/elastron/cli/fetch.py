@@ -1,0 +1,56 @@
+"""`elastron fetch`: the images of a scan that was left with a gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    ticket: Annotated[
+        str, typer.Argument(help="As `elastron send --detach` printed it.", metavar="TICKET")
+    ],
+    *,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            "--gateway",
+            "-g",
+            help="HOST:PORT or URL of the gateway's admin server [this machine's].",
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="HDF5 file for the images, appended to."),
+    ] = Path("out.h5"),
+    output_group: Annotated[
+        str | None,
+        typer.Option("--output-group", "-G", help="Group for the images [date and time]."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait until the scan is finished; else one that runs is an error.")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
+    ] = None,
+) -> None:
+    """Fetch the images of a scan that was left with a gateway.
+
+    Images lie in the file as `elastron send` puts them. They stay with the gateway for its
+    retention time (an hour, unless set otherwise) and may be fetched again until then.
+    """
+    from elastron.cli.fetching import fetch_images  # noqa: PLC0415  - see elastron.cli
+    from elastron.cli.receiving import Target  # noqa: PLC0415
+    from elastron.cli.settings import ClientSettings, load_settings  # noqa: PLC0415
+
+    client = load_settings("client", ClientSettings, file=settings, flags={"gateway": gateway})
+    session = ticket.partition("-")[0]
+    target = Target(session, output, output_group, session)
+    if not fetch_images(client, ticket, target, wait=wait, json=json, quiet=quiet):
+        raise typer.Exit(1)

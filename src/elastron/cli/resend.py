@@ -1,0 +1,77 @@
+"""`elastron resend`: archived scans once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resend(
+    scan: Annotated[
+        str,
+        typer.Argument(
+            help="ID of an archived scan, its folder, or a file with a recorded stream.",
+            metavar="ID|PATH",
+        ),
+    ],
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="The archive [asked of the gateway].", exists=True, file_okay=False),
+    ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            "--gateway",
+            "-g",
+            help="HOST:PORT or URL of the gateway's admin server, which knows its archive "
+            "[this machine's].",
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help="Another config, by its name at the server."),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config-file", "-C", help="Another config, a local file.", exists=True),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", "-a", help="HOST or HOST:PORT of the server [localhost:9002]."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="HDF5 file for the images, appended to."),
+    ] = Path("out.h5"),
+    output_group: Annotated[
+        str | None,
+        typer.Option("--output-group", "-G", help="Group for the images [date and time]."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
+    ] = None,
+) -> None:
+    """Send an archived scan once more and store the images.
+
+    It goes out byte for byte as its client sent it, unless another config is given. Of a scan
+    that was cut off, all whole messages are sent.
+    """
+    from elastron.cli.archiving import find_scan, resend_scan  # noqa: PLC0415  - see elastron.cli
+    from elastron.cli.receiving import Target  # noqa: PLC0415
+    from elastron.cli.settings import ClientSettings, load_settings  # noqa: PLC0415
+
+    if config is not None and config_file is not None:
+        raise typer.BadParameter("give a name (-c) or a file (-C), not both", param_hint="-C")
+    flags = {"address": address, "gateway": gateway}
+    client = load_settings("client", ClientSettings, file=settings, flags=flags)
+    name, path = find_scan(scan, folder, client)
+    target = Target(name, output, output_group, name)
+    if not resend_scan(client, path, target, config_file or config, json=json, quiet=quiet):
+        raise typer.Exit(1)

@@ -1,0 +1,40 @@
+"""`elastron status`: nodes, queue and scans of a gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def status(
+    *,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            "--gateway",
+            "-g",
+            help="HOST:PORT or URL of the gateway's admin server [this machine's].",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print it as JSON; with --watch a line each second.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
+    ] = None,
+) -> None:
+    """Show a gateway's nodes, its queue and its scans.
+
+    Nodes with their state and how many of their places are taken; scans that wait, with their
+    place in the queue; scans that run, with their node, images and rate.
+    """
+    from elastron.cli.settings import ClientSettings, load_settings  # noqa: PLC0415
+    from elastron.cli.status_tables import show_status  # noqa: PLC0415  - see elastron.cli
+
+    client = load_settings("client", ClientSettings, file=settings, flags={"gateway": gateway})
+    show_status(client, watch=watch, json=json)
