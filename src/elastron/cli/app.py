@@ -10,18 +10,23 @@ from typer.core import TyperGroup
 
 import elastron
 from elastron.cli import (
+    archive,
     configs,
     export,
+    fetch,
     inspect,
     node,
     phantom,
     query,
     recon,
+    resend,
     send,
     simulate,
+    status,
     storage,
     up,
     view,
+    workers,
 )
 from elastron.cli.console import show_error
 from elastron.errors import ElastronError
@@ -83,6 +88,7 @@ _SCANS = "Scans and images"
 _SERVERS = "Servers"
 
 app.command(rich_help_panel=_SCANS)(send.send)
+app.command(rich_help_panel=_SCANS)(fetch.fetch)
 app.command(rich_help_panel=_SCANS)(recon.recon)
 app.command(rich_help_panel=_SCANS)(view.view)
 app.command(rich_help_panel=_SCANS)(export.export)
@@ -90,6 +96,10 @@ app.command(rich_help_panel=_SCANS)(inspect.inspect)
 app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
 app.command(rich_help_panel=_SERVERS)(node.node)
+app.command(rich_help_panel=_SERVERS)(status.status)
+app.command(rich_help_panel=_SERVERS)(workers.workers)
+app.add_typer(archive.app, name="archive", rich_help_panel=_SERVERS)
+app.command(rich_help_panel=_SERVERS)(resend.resend)
 app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(simulate.simulate)
 app.command(rich_help_panel=_SERVERS)(query.query)
