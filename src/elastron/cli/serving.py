@@ -29,7 +29,7 @@ from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.keeper import Keeper
 from elastron.fleet.local.launch import Nursery, ProgramLauncher
 from elastron.fleet.local.stopping import clear
-from elastron.fleet.local.wishes import read_pins
+from elastron.fleet.local.wishes import read_pins, write_pools
 from elastron.fleet.settings import FleetSettings
 from elastron.gateway.settings import GatewaySettings
 from elastron.node import NodeSettings
@@ -126,7 +126,7 @@ class _Fleet:
         self._wish = wish
         self._folder = folder
         self._log = structlog.get_logger()
-        program = ProgramLauncher(folder, _CHILD, os.environ)
+        self._program = program = ProgramLauncher(folder, _CHILD, os.environ)
         self._nursery = Nursery(folder, _CHILD, {**os.environ, **ZYGOTE_ENVIRONMENT})
         self._storage_url = wish.node.storage_url
         self._storage: Keeper | None = None
@@ -147,6 +147,7 @@ class _Fleet:
             wish.node, wish.fleet, storage_url=self._storage_url, lease_s=wish.lease_s
         )
         self._backend = LocalBackend(folder, templates, self._nursery)
+        write_pools(folder, wish.fleet.pools)
         warm = next(iter(templates.values())).settings
         folder.write_order(Order(Role.NURSERY.value, Role.NURSERY, settings=dict(warm)))
 
@@ -194,6 +195,7 @@ class _Fleet:
                     raise
                 except asyncio.CancelledError:
                     await self._kill()
+        self._program.close()
         clear(self._folder)
 
     async def _live(self, say: Callable[[Whereabouts], None], until: asyncio.Event) -> None:

@@ -46,6 +46,8 @@ class Identity:
 
     def signal(self, number: signal.Signals) -> bool:
         """Send it a signal; False if it is gone, whoever has its id now."""
+        if not self.alive:
+            return False
         with contextlib.suppress(ProcessLookupError):
             if hasattr(os, "pidfd_open"):
                 # What the descriptor stands for cannot change between the look and the signal.
@@ -57,9 +59,8 @@ class Identity:
                 finally:
                     os.close(descriptor)
                 return True
-            if self.alive:
-                os.kill(self.pid, number)
-                return True
+            os.kill(self.pid, number)
+            return True
         return False
 
 

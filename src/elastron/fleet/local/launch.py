@@ -61,13 +61,17 @@ class ProgramLauncher:
 
     def lost(self, name: str) -> bool:
         """Whether the process has ended."""
-        for each, child in list(self._children.items()):
-            if child.poll() is not None:  # which also reaps it
-                del self._children[each]
+        self._reap()
         return name not in self._children
 
     def close(self) -> None:
-        """Nothing to give up: the processes have no need of us."""
+        """Reap what has ended; the others have no need of us."""
+        self._reap()
+
+    def _reap(self) -> None:
+        for name, child in list(self._children.items()):
+            if child.poll() is not None:
+                del self._children[name]
 
 
 class Nursery:

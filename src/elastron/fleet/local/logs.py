@@ -41,6 +41,19 @@ def remove_old_logs(folder: StateFolder, keep: Iterable[str], count: int = OLD_L
         path.with_name(path.name + ".1").unlink(missing_ok=True)
 
 
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last whole lines of a log, with those it had before it was moved away if need be."""
+    lines: list[str] = []
+    for each in (path, path.with_name(path.name + ".1")):
+        with contextlib.suppress(OSError), each.open("rb") as file:
+            file.seek(max(0, each.stat().st_size - _CHUNK_BYTES))
+            data = file.read(_CHUNK_BYTES).decode("utf-8", "replace")
+            lines = [*data.splitlines(), *lines]
+        if len(lines) >= count:
+            break
+    return lines[len(lines) - min(count, len(lines)) :]
+
+
 class LogReader:
     """Reads what is added to a log.
 

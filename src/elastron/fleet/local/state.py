@@ -71,3 +71,13 @@ def find_running(name: str = DEFAULT_NAME, state: Path | None = None) -> Running
         supervisor=supervisor,
         processes=alive,
     )
+
+
+def count_nodes(folder: StateFolder, pool: str) -> int:
+    """Nodes of a pool that take scans; those that leave do not count."""
+    count = 0
+    for record in folder.records():
+        if record.role is Role.NODE and record.ready and record.alive:
+            order = folder.order(record.name)
+            count += order is not None and order.pool == pool and not folder.leaving(record.name)
+    return count

@@ -42,12 +42,13 @@ def stop_fleet(
 
 
 def clear(folder: StateFolder) -> None:
-    """Remove what processes that are gone left but their logs."""
+    """Remove what a fleet that has ended left, but its logs."""
     for name in folder.names():
         record = folder.record(name)
         if record is None or not record.alive:
             folder.forget(name)
-    folder.nodes_file.unlink(missing_ok=True)
+    for path in (folder.nodes_file, folder.scale_file):
+        path.unlink(missing_ok=True)
 
 
 def _wait(records: Iterable[Record]) -> None:
