@@ -15,7 +15,7 @@ from elastron.node.settings import NodeSettings
 from elastron.wire import encode
 from elastron.wire.messages import Close
 
-SESSION = {"id": "test", "threads": 1, "running": 1}
+SESSION = {"id": "test", "threads": 1, "status": {}}
 
 
 @pytest.fixture
