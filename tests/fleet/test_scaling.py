@@ -406,7 +406,7 @@ def test_what_will_unsettle_a_decision():
     shrinking = Fleet(pool(), 4)  # looked at after half a second, with four nodes there
     assert until(shrinking, 1) == 0.5 + 300
     slow = ScaleUp(policies=(RatePolicy(type=PolicyKind.NODES, value=1, period_s=60),))
-    growing = Fleet(pool(scale_up=slow), 1)
+    growing = Fleet(pool(scale_up=slow, scale_down=ScaleDown(policies=slow.policies)), 1)
     assert growing.look(1, 5).desired == 2
     assert until(growing, 1, 5) == 0.5 + 60
     idle = Fleet(pool(0, scale_down=ScaleDown(stabilisation_window_s=0)), 1)

@@ -148,7 +148,7 @@ def settled_until(plan: Plan, settings: PoolSettings, now: float) -> float:
     times = [schedule_of(settings).until(now)]
     times += [when + window for when, _ in history.recommendations[:-1] for window in windows]
     times += [when + policy.period_s for when, _ in history.changes for policy in policies]
-    if history.active_at is not None and scaling.idle_to_zero_s is not None:
+    if plan.minimum == 0 and history.active_at is not None and scaling.idle_to_zero_s is not None:
         times.append(history.active_at + scaling.idle_to_zero_s)
     return min((time for time in times if time > now), default=math.inf)
 
