@@ -1,0 +1,1 @@
+"""Ways in for clients outside: pre-shared keys, SSH keys, and tunnels that use them."""
