@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 import elastron
 from elastron.cli.app import app
 from elastron.cli.console import as_bytes, as_seconds, counted
 from elastron.cli.settings import ClientSettings
+from elastron.gateway.settings import GatewaySettings
 from elastron.node import NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/cli.md"
@@ -58,11 +62,36 @@ def test_nothing_is_documented_that_is_not_there():
                 assert set(options) <= known, line
 
 
-@pytest.mark.parametrize(("section", "model"), [("client", ClientSettings), ("node", NodeSettings)])
-def test_every_setting_is_documented(section, model):
-    table = REFERENCE.read_text().partition(f"| `[{section}]` |")[2].partition("\n\n")[0]
-    documented = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert documented == list(model.model_fields)
+SETTINGS = {"client": ClientSettings, "node": NodeSettings, "gateway": GatewaySettings}
+
+
+def _fields(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and descriptions of settings, those of inner models after their own."""
+    for name, field in model.model_fields.items():
+        yield before + name, " ".join((field.description or "").split())
+        inner = [field.annotation, *get_args(field.annotation)]
+        for each in inner:
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                many = "[]." if each is not field.annotation and ... in inner else "."
+                yield from _fields(each, before + name + many)
+
+
+def _table(section: str) -> str:
+    """The reference's table of one section."""
+    return REFERENCE.read_text().partition(f"| `[{section}]` | meaning |\n")[2].partition("\n\n")[0]
+
+
+def _rows(section: str) -> str:
+    rows = [f"| `{name}` | {text} |" for name, text in _fields(SETTINGS[section])]
+    return "\n".join(["|---|---|", *rows])
+
+
+@pytest.mark.parametrize("section", sorted(SETTINGS))
+def test_every_setting_is_documented(section):
+    documented = [
+        line.split("`")[1] for line in _table(section).splitlines() if line.startswith("| `")
+    ]
+    assert documented == [name for name, _ in _fields(SETTINGS[section])]
 
 
 def test_unknown_commands_are_usage_errors(run):
@@ -121,3 +150,17 @@ def test_seconds_for_people(seconds, words):
 
 def test_counts_for_people():
     assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+
+
+def _rewrite() -> None:
+    """Write the tables of settings anew: `python -m tests.cli.test_app`."""
+    text = REFERENCE.read_text()
+    for section in ("node", "gateway"):
+        before, mark, rest = text.partition(f"| `[{section}]` | meaning |\n")
+        _, gap, after = rest.partition("\n\n")
+        text = before + mark + _rows(section) + (gap + after or "\n")
+    REFERENCE.write_text(text)
+
+
+if __name__ == "__main__":
+    _rewrite()
