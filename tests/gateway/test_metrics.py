@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from elastron.fleet.model import Demand, Node, NodeState
 from elastron.gateway.metrics import Metrics, Readings
 from elastron.gateway.relay import Outcome, Reason
+from elastron.gateway.tls_failures import OUTCOMES as TLS_OUTCOMES
 
 READINGS = Readings(
     nodes=(
@@ -24,6 +25,8 @@ READINGS = Readings(
     archive_bytes=77,
     results_bytes=9,
     events_subscribers=2,
+    tls_handshakes={"ok": 7},
+    tls_shaking=1,
 )
 
 
@@ -69,6 +72,16 @@ def test_sessions_are_counted_by_how_they_ended():
     assert found["elastron_images_total", ()] == 3
     assert found["elastron_session_seconds_sum", ("default",)] == 3
     assert found["elastron_queue_seconds_count", ("default",)] == 1
+
+
+def test_handshakes_are_counted_by_how_they_ended():
+    found = samples(Metrics(lambda: READINGS))
+    assert found["elastron_tls_handshakes_total", ("ok",)] == 7
+    assert {labels for name, labels in found if name == "elastron_tls_handshakes_total"} == {
+        (outcome,) for outcome in TLS_OUTCOMES
+    }
+    assert found["elastron_tls_shaking", ()] == 1
+    assert not any(name.startswith("elastron_tls") for name, _ in samples(Metrics(Readings)))
 
 
 def test_without_an_archive_nothing_is_said_of_it():

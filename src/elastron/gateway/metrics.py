@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from elastron.fleet.model import Demand, Node, NodeState
+from elastron.gateway.tls_failures import OUTCOMES as TLS_OUTCOMES
 
 #: Seconds; from a liveness check to a scan with a long reconstruction.
 _SESSION_BUCKETS_S = (
@@ -40,6 +41,8 @@ class Readings:
         archive_bytes: in the archive's folder; None without an archive.
         results_bytes: images kept for clients that left.
         events_subscribers: who listen at `/events`.
+        tls_handshakes: ended so far, by how; None without TLS.
+        tls_shaking: handshakes under way.
     """
 
     nodes: Sequence[Node] = ()
@@ -51,6 +54,8 @@ class Readings:
     archive_bytes: int | None = None
     results_bytes: int = 0
     events_subscribers: int = 0
+    tls_handshakes: Mapping[str, int] | None = None
+    tls_shaking: int = 0
 
 
 class _Gauges(Collector):
@@ -100,6 +105,8 @@ class _Gauges(Collector):
             "Connections that listen at /events.",
             value=now.events_subscribers,
         )
+        if now.tls_handshakes is not None:
+            yield from _tls(now.tls_handshakes, now.tls_shaking)
         traffic = CounterMetricFamily(
             "elastron_bytes", "Bytes of scan connections.", labels=["direction"]
         )
@@ -122,6 +129,16 @@ def _journal(now: Readings) -> Metric:
     family.add_metric(["memory"], now.journal_memory_bytes)
     family.add_metric(["disk"], now.journal_disk_bytes)
     return family
+
+
+def _tls(handshakes: Mapping[str, int], shaking: int) -> Iterator[Metric]:
+    ended = CounterMetricFamily(
+        "elastron_tls_handshakes", "TLS handshakes ended, by how.", labels=["outcome"]
+    )
+    for outcome in TLS_OUTCOMES:
+        ended.add_metric([outcome], handshakes.get(outcome, 0))
+    yield ended
+    yield GaugeMetricFamily("elastron_tls_shaking", "TLS handshakes under way.", value=shaking)
 
 
 class Metrics:

@@ -9,6 +9,7 @@ import resource
 import secrets
 import socket
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -215,6 +216,7 @@ class Gateway:
 
     def _readings(self) -> Readings:
         sessions = self.sessions.values()
+        handshakes = sum((tls.outcomes for tls in self._tls), Counter())
         return Readings(
             nodes=self.registry.nodes(),
             demand=self.placer.demand(),
@@ -225,6 +227,8 @@ class Gateway:
             archive_bytes=self.archive.bytes if self.archive.active else None,
             results_bytes=self.results.bytes,
             events_subscribers=self.events.subscribers,
+            tls_handshakes=handshakes if self._tls else None,
+            tls_shaking=sum(tls.shaking for tls in self._tls),
         )
 
     # --- clients --------------------------------------------------------------------------------
