@@ -213,18 +213,21 @@ class Storm:
         dice = random.Random(self._seed + 1)
         while True:
             await asyncio.sleep(dice.expovariate(1 / self._fault_every_s))
-            name, node = dice.choice(list(FAULTS)), dice.choice(self._fleet.nodes)
-            its_dice = random.Random(dice.random())
-            if node.busy or node.process is None:
-                continue
-            task = asyncio.create_task(self._harm(name, node, its_dice))
-            self._mending.add(task)
+            names, its_dice = list(FAULTS), random.Random(dice.random())
+            dice.shuffle(names)
+            idle = [node for node in self._fleet.nodes if not node.busy and node.process]
+            if idle:
+                task = asyncio.create_task(self._harm(dice.choice(idle), names, its_dice))
+                self._mending.add(task)
 
-    async def _harm(self, name: str, node: ChaosNode, dice: random.Random) -> None:
+    async def _harm(self, node: ChaosNode, names: list[str], dice: random.Random) -> None:
+        """Do the first of these faults for which there is something to harm."""
         node.busy = True
         try:
-            if await FAULTS[name](node, dice):
-                self.report.faults[name] += 1
+            for name in names:
+                if await FAULTS[name](node, dice):
+                    self.report.faults[name] += 1
+                    return
         finally:
             node.busy = False
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elastron.fleet.choice import Need, choose, memory_wanted, suits, to_clear
+from elastron.fleet.choice import Need, attainable, choose, memory_wanted, suits, to_clear
 from elastron.fleet.model import Node, NodeState
 
 from .strategies import fleets, needs
@@ -49,6 +49,13 @@ def test_pool_capabilities_and_exclusion() -> None:
     assert chosen(nodes, Need(exclude=frozenset({"a"}))) == "c"
     assert chosen(nodes, Need(exclude=frozenset({"a", "c"}))) is None
     assert chosen(nodes, reserved={"a", "c"}) is None
+
+
+def test_exclusions_hold_as_long_as_there_are_others() -> None:
+    need = Need(exclude=frozenset({"a"}))
+    assert attainable(need, [ready("a"), ready("b", running=4)]) == need
+    for others in ([], [ready("b", pool="gpu")], [ready("b", state=NodeState.DEAD)]):
+        assert attainable(need, [ready("a"), *others]) == Need()
 
 
 def test_a_node_where_a_scan_failed_is_the_last_choice() -> None:

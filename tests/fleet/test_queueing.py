@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elastron.fleet.choice import Need, memory_wanted, suits
+from elastron.fleet.choice import Need, attainable, memory_wanted, suits
 from elastron.fleet.model import Node, NodeState
 from elastron.fleet.queueing import Priority, Queue, QueuePolicy, Turn
 
@@ -242,7 +242,7 @@ def _check_laws(fleet: Fleet, turn: Turn) -> None:
     waiting, need = turn.waiting, turn.waiting.need
     node = fleet.nodes[turn.node.id]
     assert node.running < node.capacity
-    assert suits(need, node)
+    assert suits(attainable(need, fleet.nodes.values()), node)
     nodes = list(fleet.nodes.values())
     if node.memory_bytes is not None and need.memory_bytes:
         assert node.memory_used_bytes + memory_wanted(need, nodes) <= node.memory_bytes

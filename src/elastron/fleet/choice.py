@@ -15,7 +15,7 @@ large as the largest node's, and so goes there when nothing else runs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elastron.fleet.model import Node
 
@@ -28,7 +28,7 @@ class Need:
         pool: the node's.
         capabilities: all of which it must have.
         memory_bytes: estimate of what the scan will take; 0: not known.
-        exclude: ids of nodes that must not get it.
+        exclude: ids of nodes that must not get it, as long as there are others.
     """
 
     pool: str = "default"
@@ -45,6 +45,16 @@ def suits(need: Need, node: Node) -> bool:
         and need.capabilities <= node.capabilities
         and node.id not in need.exclude
     )
+
+
+def attainable(need: Need, nodes: Iterable[Node]) -> Need:
+    """The need, without its exclusions if only excluded nodes are left.
+
+    A scan whose node failed is better tried again there, once the node is back, than not at all.
+    """
+    if not need.exclude or any(suits(need, node) for node in nodes):
+        return need
+    return replace(need, exclude=frozenset())
 
 
 def memory_wanted(need: Need, nodes: Iterable[Node]) -> int:

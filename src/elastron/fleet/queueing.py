@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from elastron.fleet.choice import Need, choose, memory_wanted, to_clear
+from elastron.fleet.choice import Need, attainable, choose, memory_wanted, to_clear
 from elastron.fleet.model import Node
 
 
@@ -220,7 +220,7 @@ class Queue:
         unplaced: set[Need] = set()
         wanted: dict[Need, int] = {}
         for entry in self.order(pool, loads, now):
-            need = entry.need
+            need = attainable(entry.need, nodes)
             if need in unplaced and not self._pressing(entry):
                 continue
             if need not in wanted:

@@ -163,8 +163,10 @@ class Relay:
 
     @property
     def avoid(self) -> frozenset[str]:
-        """Ids of nodes on which the scan has failed by what may be its own fault."""
-        return frozenset(failure.node for failure in self.failures if failure.counts)
+        """Ids of nodes on which the process at work on the scan died: any other is better."""
+        return frozenset(
+            failure.node for failure in self.failures if failure.reason is Reason.WORKER
+        )
 
     @property
     def pause_s(self) -> float:
