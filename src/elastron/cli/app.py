@@ -12,14 +12,18 @@ import elastron
 from elastron.cli import (
     archive,
     configs,
+    down,
+    drain,
     export,
     fetch,
     inspect,
+    logs,
     node,
     phantom,
     query,
     recon,
     resend,
+    scale,
     send,
     simulate,
     status,
@@ -97,6 +101,10 @@ app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
 app.command(rich_help_panel=_SERVERS)(node.node)
 app.command(rich_help_panel=_SERVERS)(status.status)
+app.command(rich_help_panel=_SERVERS)(scale.scale)
+app.command(rich_help_panel=_SERVERS)(drain.drain)
+app.command(rich_help_panel=_SERVERS)(logs.logs)
+app.command(rich_help_panel=_SERVERS)(down.down)
 app.command(rich_help_panel=_SERVERS)(workers.workers)
 app.add_typer(archive.app, name="archive", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(resend.resend)
