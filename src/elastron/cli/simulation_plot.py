@@ -127,7 +127,7 @@ def _draw_clock(axes: Any, result: Result) -> None:
     axes.xaxis.set_major_locator(locator)
     week = result.end_s > 2.5 * 86400
     axes.xaxis.set_major_formatter(dates.DateFormatter("%a %d %b" if week else "%H:%M", tz=zone))
-    low, high = _days(result, np.array([0.0, result.end_s]))
+    low, high = _days(result, np.array([0.0, max(result.end_s, _BIN_S_MIN)]))
     axes.set_xlim(low, high)
 
 
@@ -139,8 +139,8 @@ def _tidy(axes: Any) -> None:
 
 
 def _edges(result: Result) -> NDArray[np.float64]:
-    count = int(min(_BINS_MAX, max(result.end_s / _BIN_S_MIN, 1)))
-    return np.linspace(0, result.end_s, count + 1)
+    end_s = max(result.end_s, _BIN_S_MIN)
+    return np.linspace(0, end_s, int(min(_BINS_MAX, end_s / _BIN_S_MIN)) + 1)
 
 
 def _means(result: Result, edges: NDArray[np.float64], values: list[int]) -> NDArray[np.float64]:
@@ -149,7 +149,7 @@ def _means(result: Result, edges: NDArray[np.float64], values: list[int]) -> NDA
     held = np.array(values, dtype=np.float64)
     area = np.concatenate([[0.0], np.cumsum(held[:-1] * np.diff(at))])
     # The area under the steps, at any time, is linear between samples.
-    ends = np.append(at, max(result.end_s, at[-1]) + 1.0)
+    ends = np.append(at, max(edges[-1], at[-1]) + 1.0)
     area = np.append(area, area[-1] + held[-1] * (ends[-1] - at[-1]))
     return np.diff(np.interp(edges, ends, area)) / np.diff(edges)
 

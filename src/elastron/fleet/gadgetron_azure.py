@@ -119,35 +119,25 @@ class _Release:
     recommendations: deque[tuple[float, int]] = field(default_factory=deque)
 
 
-def simulate_gadgetron_azure(
-    trace: Trace, fleet: FleetSettings, *, seed: int = 1, start_delay_s: float | None = None
-) -> Result:
+def simulate_gadgetron_azure(trace: Trace, fleet: FleetSettings, *, seed: int = 1) -> Result:
     """Run a trace through the original system, with the fleet's bounds, delays and schedule.
 
     Args:
         trace: what comes.
         fleet: of each pool, min (1 at least), max, capacity, start delay and schedule are used.
         seed: of what is random: placement, and who goes.
-        start_delay_s: in place of the pools' own.
 
     Raises:
         ConfigError: the trace names a pool that the fleet does not have.
     """
     check_pools(trace, fleet)
-    return _Simulation(trace, fleet, random.Random(seed), start_delay_s).run()
+    return _Simulation(trace, fleet, random.Random(seed)).run()
 
 
 class _Simulation:
-    def __init__(
-        self,
-        trace: Trace,
-        fleet: FleetSettings,
-        chance: random.Random,
-        start_delay_s: float | None,
-    ) -> None:
+    def __init__(self, trace: Trace, fleet: FleetSettings, chance: random.Random) -> None:
         self._trace = trace
         self._chance = chance
-        self._start_delay_s = start_delay_s
         self._epoch = trace.start.timestamp()
         self._ledger = Ledger()
         self._numbers = itertools.count(1)
@@ -201,11 +191,8 @@ class _Simulation:
             self._finish(release, subject, now)
 
     def _arrive(self, release: _Release, job: _Job, now: float) -> None:
-        ready = [pod for pod in release.pods if pod.ready]
-        if not ready:
-            self._end(job, Fate.REFUSED)
-            return
-        pod = self._chance.choice(ready)
+        # There always is one: at least one pod is kept, and those not ready go first.
+        pod = self._chance.choice([pod for pod in release.pods if pod.ready])
         job.pod, job.work_s = pod, job.scan.reconstruction_s
         pod.jobs.add(job)
         pod.starts.append(now)
@@ -274,10 +261,8 @@ class _Simulation:
         wanted = min(wanted, max(2 * current, 4), release.settings.max)
         wanted = max(wanted, self._minimum(release, now))
         release.replicas = wanted
-        delay_s = self._start_delay_s
         for _ in range(wanted - len(live)):
-            delay = release.settings.start_delay_s if delay_s is None else delay_s
-            self._start(release, now, delay_s=delay)
+            self._start(release, now, delay_s=release.settings.start_delay_s)
         self._terminate(release, live, len(live) - wanted, now)
 
     def _start(self, release: _Release, now: float, *, delay_s: float) -> None:
