@@ -48,7 +48,8 @@ class RunningServer:
 
     def __init__(self, *args: str) -> None:
         self._data = tempfile.TemporaryDirectory()
-        args = ("--data", self._data.name, *args)
+        self.state = Path(self._data.name) / "state"
+        args = ("--data", self._data.name, "--state", str(self.state), *args)
         command = [sys.executable, "-m", "elastron", "up", "--json", *args]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         self.process = subprocess.Popen(

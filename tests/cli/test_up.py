@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
 
+from elastron.fleet.local.folder import Role, StateFolder
 from tests.cli.conftest import RunningServer
+from tests.node.harness import wait_for
 
 
 def test_up_says_where_it_is(server):
@@ -30,17 +31,91 @@ def test_up_brings_a_storage_server_and_takes_it_along():
         httpx.get(f"{storage}/healthcheck", timeout=10)
 
 
-def test_the_storage_server_does_not_outlive_a_killed_up():
+def test_nothing_outlives_a_killed_up_for_longer_than_its_lease():
+    server = RunningServer("--capacity", "1", "--lease", "0.5")
+    alive = [each for each in StateFolder(server.state).records() if each.name != "up"]
+    assert {each.role.value for each in alive} == {"gateway", "node", "storage"}
+    server.process.kill()
+    wait_for(lambda: not any(each.alive for each in alive), what="the end of all", timeout_s=60)
+    server.stop()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{server.ready['storage']}/healthcheck", timeout=10)
+
+
+def test_up_says_what_the_fleet_is(server):
+    assert server.ready["gateway"]["scans"] == server.ready["scans"]
+    assert server.ready["gateway"]["admin"] == server.ready["admin"]
+    fleet = server.ready["fleet"]
+    assert fleet["state"] == str(server.state)
+    assert fleet["pools"]["default"]["min"] == 1
+    assert fleet["pools"]["default"]["capacity"] == 4
+    status = httpx.get(f"{fleet['autoscaler']}/status", timeout=10).json()
+    assert status["pools"]["default"]["desired"] >= 1
+
+
+def test_nodes_and_storage_listen_on_loopback_only(server):
+    for record in StateFolder(server.state).records():
+        for address in (record.address, record.admin):
+            assert address is None or "127.0.0.1:" in address
+
+
+def test_a_fleet_is_up_once(server, run):
+    result = run("up", "--state", server.state, "--json", code=1)
+    assert "is up already (process" in result.stderr
+    assert "--name" in result.stderr
+
+
+def test_a_gateway_port_that_is_taken_is_one_clear_line(server, tmp_path):
+    command = [sys.executable, "-m", "elastron", "up", "--listen", server.address]
+    command += ["--admin", "127.0.0.1:0", "--state", str(tmp_path / "s"), "--storage", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert server.address in line
+    assert not any(each.alive for each in StateFolder(tmp_path / "s").records())
+
+
+def test_commands_for_a_running_fleet(run):
+    server = RunningServer("--capacity", "1", "--max", "3", "--storage", "none")
+    where = ("--state", server.state)
+    folder = StateFolder(server.state)
+
+    def nodes() -> set[str]:
+        return {each.name for each in folder.records() if each.role is Role.NODE and each.alive}
+
+    try:
+        (first,) = nodes()
+        assert "pool default: 3 nodes" in run("scale", 3, *where).stdout
+        assert len(nodes()) == 3
+        assert f"{first} has left" in run("drain", first, *where).stdout
+        wait_for(lambda: len(nodes()) == 3, what="its successor")
+        assert first not in nodes()
+        assert "There is no node" in run("drain", first, *where, code=1).stderr
+        assert "node is ready" in run("logs", first, *where).stdout
+        assert {first, "gateway"} <= set(run("logs", *where).stdout.split())
+        assert "no log" in run("logs", "../x", *where, code=1).stderr
+        assert "a number" in run("scale", "many", *where, code=2).stderr
+        assert "default" in run("scale", "1", "--pool", "gpu", *where, code=2).stderr
+        assert "as the demand says" in run("scale", "auto", *where).stdout
+        assert "is down" in run("down", *where).stdout
+        assert server.process.wait(60) == 0
+        assert nodes() == set()
+        assert "No fleet is up" in run("down", *where, code=1).stderr
+        assert "node is ready" in run("logs", first, *where).stdout  # it stays
+    finally:
+        server.stop()
+
+
+def test_down_ends_what_a_killed_up_has_left(run):
     server = RunningServer("--capacity", "1")
-    server.stop(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{server.ready['storage']}/healthcheck", timeout=10)
-        except httpx.TransportError:
-            return
-        time.sleep(0.1)
-    pytest.fail("the storage server is still there")
+    server.process.kill()
+    server.process.wait()
+    folder = StateFolder(server.state)
+    assert "is down" in run("down", "--state", server.state).stdout
+    assert not any(each.alive for each in folder.records())
+    assert list((server.state / "processes").iterdir()) == []
+    server.stop()
 
 
 def test_up_without_storage():

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from elastron.errors import ElastronError
 from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.lease import lease_ends
 from elastron.fleet.local.logs import limit_log
@@ -56,15 +57,18 @@ def be(folder: StateFolder, name: str, *, warm: bool = False) -> None:
     if folder.order(name) is None:  # withdrawn before we were on record: nobody wants us
         folder.forget(name)
         return
-    match order.role:
-        case Role.NODE:
-            _node(folder, order, record, warm=warm)
-        case Role.GATEWAY:
-            _gateway(folder, order, record)
-        case Role.STORAGE:
-            _storage(folder, order, record)
-        case _:
-            sys.exit(_USAGE)
+    try:
+        match order.role:
+            case Role.NODE:
+                _node(folder, order, record, warm=warm)
+            case Role.GATEWAY:
+                _gateway(folder, order, record)
+            case Role.STORAGE:
+                _storage(folder, order, record)
+            case _:
+                sys.exit(_USAGE)
+    except ElastronError as error:
+        sys.exit(f"error: {error}")  # the last line of the log; `elastron up` shows it
     folder.sign_off(name)
 
 
@@ -107,7 +111,7 @@ def _become_node(folder: StateFolder, name: str) -> NoReturn:
         be(folder, name, warm=True)
         status = 0
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+        sys.stderr.write(f"{end.code}\n")
     except BaseException:
         traceback.print_exc()
     finally:

@@ -132,7 +132,12 @@ def _rules(fleet: FleetSettings) -> list[PoolRule]:
 
 
 def plan_nodes(
-    settings: NodeSettings, fleet: FleetSettings, *, storage_url: str | None, lease_s: float
+    settings: NodeSettings,
+    fleet: FleetSettings,
+    *,
+    storage_url: str | None,
+    gateway_admin: str | None = None,
+    lease_s: float = 0.0,
 ) -> dict[str, NodeTemplate]:
     """What the nodes of each pool are told.
 
@@ -140,11 +145,12 @@ def plan_nodes(
         settings: common to all nodes.
         fleet: its pools.
         storage_url: of the storage server, if there is one.
+        gateway_admin: URL where nodes ask for peers, unless `settings` say whom.
         lease_s: how long a node goes on without `elastron up`.
     """
     return {
         name: NodeTemplate(
-            settings=_node(settings, pool, storage_url),
+            settings=_node(settings, pool, storage_url, gateway_admin),
             capabilities=frozenset(pool.capabilities),
             lease_s=lease_s,
             drain_s=settings.drain_timeout_s,
@@ -153,7 +159,9 @@ def plan_nodes(
     }
 
 
-def _node(settings: NodeSettings, pool: PoolSettings, storage_url: str | None) -> dict[str, Any]:
+def _node(
+    settings: NodeSettings, pool: PoolSettings, storage_url: str | None, gateway_admin: str | None
+) -> dict[str, Any]:
     capabilities = settings.capabilities | frozenset(pool.capabilities)
     changes: dict[str, Any] = {
         "listen": _LOOPBACK,
@@ -161,6 +169,8 @@ def _node(settings: NodeSettings, pool: PoolSettings, storage_url: str | None) -
         "capacity": pool.capacity,
         "storage_url": storage_url,
     }
+    if gateway_admin is not None and not settings.peers.model_fields_set:
+        changes["peers"] = settings.peers.model_copy(update={"gateway_admin": gateway_admin})
     if pool.memory_bytes_max is not None:
         share = int(pool.memory_bytes_max) // pool.capacity
         limit = settings.session_memory_bytes_max

@@ -28,7 +28,7 @@ from elastron.fleet.local.backend import LocalBackend
 from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.keeper import Keeper
 from elastron.fleet.local.launch import Nursery, ProgramLauncher
-from elastron.fleet.local.stopping import clear
+from elastron.fleet.local.stopping import clear, stop_fleet
 from elastron.fleet.local.wishes import read_pins, write_pools
 from elastron.fleet.settings import FleetSettings
 from elastron.gateway.settings import GatewaySettings
@@ -143,13 +143,8 @@ class _Fleet:
             lease_s=wish.lease_s,
             pin=_pin_gateway,
         )
-        templates = plan_nodes(
-            wish.node, wish.fleet, storage_url=self._storage_url, lease_s=wish.lease_s
-        )
-        self._backend = LocalBackend(folder, templates, self._nursery)
+        self._backend: LocalBackend | None = None
         write_pools(folder, wish.fleet.pools)
-        warm = next(iter(templates.values())).settings
-        folder.write_order(Order(Role.NURSERY.value, Role.NURSERY, settings=dict(warm)))
 
     def _storage_keeper(self, program: ProgramLauncher) -> tuple[Keeper, str]:
         """The storage server's keeper, and its URL: that of one that runs, or a free port's."""
@@ -184,34 +179,43 @@ class _Fleet:
             ElastronError: a part does not start.
         """
         with signals() as (first, second), _hang_up_ends():
-            async with self._backend, _background(relay_logs(self._folder)):
+            async with _background(relay_logs(self._folder)):
                 living = asyncio.create_task(self._live(say, first))
                 try:
-                    if await _unless(second, living) is None and not living.done():
+                    await _unless(second, living)
+                    if not living.done():
                         await self._stop_at_once(living)
-                    await living
-                except ElastronError:
-                    await self._kill()
-                    raise
-                except asyncio.CancelledError:
-                    await self._kill()
+                    living.result()
+                except (ElastronError, asyncio.CancelledError) as error:
+                    await asyncio.to_thread(stop_fleet, self._folder, now=True)
+                    if isinstance(error, ElastronError):
+                        raise
         self._program.close()
         clear(self._folder)
 
     async def _live(self, say: Callable[[Whereabouts], None], until: asyncio.Event) -> None:
-        gateway = await _unless(until, asyncio.create_task(self._start()), cancel=True)
-        if gateway is not None:
-            await self._look_after(gateway, say, until)
-        # One after the other: the gateway's scans need nodes, and these the storage server.
+        """From the start to the end in good order, which begins with `until`."""
+        try:
+            gateway = await _unless(until, asyncio.create_task(self._start()), cancel=True)
+            if gateway is not None:
+                await self._look_after(gateway, say, until)
+        finally:
+            self._nursery.close()
+        # Each of them may still be needed by those before it.
         await self._gateway.stop()
-        await self._backend.stop_all()
-        if self._storage is not None:
-            await self._storage.stop()
+        await asyncio.to_thread(stop_fleet, self._folder, now=False)
 
     # --- the beginning --------------------------------------------------------------------------
 
     async def _start(self) -> Record:
-        """Start, or adopt, storage and gateway; the gateway's record once both serve."""
+        """Start, or adopt, storage and gateway; the gateway's record once both serve.
+
+        Raises:
+            ElastronError: one of them does not start.
+        """
+        node = plan_nodes(self._wish.node, self._wish.fleet, storage_url=self._storage_url)
+        warm = dict(next(iter(node.values())).settings)
+        self._folder.write_order(Order(Role.NURSERY.value, Role.NURSERY, settings=warm))
         self._nursery.warm()
         if self._storage is not None:
             await self._storage.begin()
@@ -229,41 +233,48 @@ class _Fleet:
     async def _look_after(
         self, gateway: Record, say: Callable[[Whereabouts], None], until: asyncio.Event
     ) -> None:
-        """Keep everything as it should be until `until`, and then until the gateway has ended."""
-        metrics = AutoscalerMetrics(lambda: self._backend.starts, lambda: self._backend.crashes)
-        self._backend.start_seconds = lambda pool, seconds: metrics.start_seconds.labels(
-            pool
-        ).observe(seconds)
-        async with contextlib.AsyncExitStack() as stack:
-            source = GatewaySource(f"http://{gateway.admin}")
+        """Keep everything as it should be until `until`, and on until all nodes have ended."""
+        admin = f"http://{gateway.admin}"
+        templates = plan_nodes(
+            self._wish.node,
+            self._wish.fleet,
+            storage_url=self._storage_url,
+            gateway_admin=admin,
+            lease_s=self._wish.lease_s,
+        )
+        backend = self._backend = LocalBackend(self._folder, templates, self._nursery)
+        metrics = AutoscalerMetrics(lambda: backend.starts, lambda: backend.crashes)
+        backend.start_seconds = lambda pool, seconds: metrics.start_seconds.labels(pool).observe(
+            seconds
+        )
+        source = GatewaySource(admin)
+        autoscaler = Autoscaler(
+            backend,
+            source,
+            self._wish.fleet,
+            pins=lambda: read_pins(self._folder),
+            metrics=metrics,
+        )
+        async with backend, contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(source.close)
-            autoscaler = Autoscaler(
-                self._backend,
-                source,
-                self._wish.fleet,
-                pins=lambda: read_pins(self._folder),
-                metrics=metrics,
-            )
             own_admin = await stack.enter_async_context(
                 admin_server(autoscaler, metrics, Address("127.0.0.1", 0))
             )
-            for work in (autoscaler.run(), self._gateway.keep(), *self._keep_storage()):
-                await stack.enter_async_context(_background(work))
+            if self._storage is not None:
+                await stack.enter_async_context(_background(self._storage.keep()))
             if self._wish.trace is not None:
-                trace = record_trace(f"http://{gateway.admin}", self._wish.trace)
+                trace = record_trace(admin, self._wish.trace)
                 await stack.enter_async_context(_background(trace))
-            waiting = asyncio.create_task(self._minimum(source))
-            if await _unless(until, waiting, cancel=True):
-                say(self._whereabouts(gateway, own_admin))
-                await until.wait()
-            # Scans that wait may need more nodes still.
-            await self._gateway.stop()
+            async with _background(self._gateway.keep()), _background(autoscaler.run()):
+                waiting = asyncio.create_task(self._minimum(backend, source))
+                if await _unless(until, waiting, cancel=True):
+                    say(self._whereabouts(gateway, own_admin))
+                    await until.wait()
+                # Scans that run or wait may need more nodes still.
+                await self._gateway.stop()
+            await backend.stop_all()
 
-    def _keep_storage(self) -> Iterator[Any]:
-        if self._storage is not None:
-            yield self._storage.keep()
-
-    async def _minimum(self, source: GatewaySource) -> bool:
+    async def _minimum(self, backend: LocalBackend, source: GatewaySource) -> bool:
         """Wait until the gateway has as many nodes as there shall be at least.
 
         Raises:
@@ -274,13 +285,13 @@ class _Fleet:
         while time.monotonic() < deadline:
             with contextlib.suppress(ElastronError):
                 loads = (await source.read()).loads
-                pools = {node.id: node.pool for node in await self._backend.nodes()}
+                pools = {node.id: node.pool for node in await backend.nodes()}
                 for name, load in loads.items():
                     if load.state in ("ready", "busy") and name in pools:
                         wanted[pools[name]] = 0
                 if not any(wanted.values()):
                     return True
-            crashed = [pool for pool in wanted if self._backend.crashes[pool] >= _CRASHES_MAX]
+            crashed = [pool for pool in wanted if backend.crashes[pool] >= _CRASHES_MAX]
             if crashed:
                 raise ElastronError(
                     f"Nodes of pool {crashed[0]} crash at their start; the log above says why."
@@ -308,19 +319,11 @@ class _Fleet:
     async def _stop_at_once(self, living: asyncio.Task[None]) -> None:
         """A second signal: running scans are told, then everything is killed."""
         self._gateway.terminate()
-        self._backend.terminate_all()
+        if self._backend is not None:
+            self._backend.terminate_all()
         await asyncio.wait({living}, timeout=GRACE_S)
         living.cancel()
-
-    async def _kill(self) -> None:
-        await self._gateway.kill()
-        await self._backend.kill_all()
-        if self._storage is not None:
-            self._storage.terminate()  # what it has accepted is to be durable
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S):
-                    await self._storage.stop()
-            await self._storage.kill()
+        await asyncio.gather(living, return_exceptions=True)
 
 
 async def _unless(event: asyncio.Event, task: asyncio.Task[T], *, cancel: bool = False) -> T | None:

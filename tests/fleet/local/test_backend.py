@@ -191,15 +191,6 @@ async def test_one_that_begins_after_its_order_was_withdrawn_goes_again(folder, 
     assert folder.names() == []
 
 
-async def test_all_can_be_killed(folder, make):
-    async with make() as backend:
-        await backend.start("default", 2)
-        for node in await until_nodes(backend, NodeState.READY, NodeState.READY):
-            (folder.path / f"{node.id}.busy").touch()
-        await backend.kill_all()
-        assert folder.names() == []
-
-
 async def test_cores_are_shared_out_when_nodes_come_and_go(make, monkeypatch):
     pinned: dict[int, set[int]] = {}
     monkeypatch.setattr(backend_module, "available_cores", lambda: [0, 1, 2, 3])

@@ -85,15 +85,6 @@ async def test_one_that_does_not_start_says_why(folder, make):
     await keeper.stop()
 
 
-async def test_it_can_be_killed(folder, make):
-    keeper = make()
-    await keeper.begin()
-    await keeper.ready(60)
-    (folder.path / "gateway.busy").touch()
-    await keeper.kill()
-    assert folder.names() == []
-
-
 async def test_a_fleet_without_its_up_can_be_ended(folder, make):
     for role in (Role.STORAGE, Role.GATEWAY):
         keeper = make(role)
@@ -105,3 +96,14 @@ async def test_a_fleet_without_its_up_can_be_ended(folder, make):
     assert said == ["gateway ends", "storage ends"]
     assert folder.names() == []
     assert os.listdir(folder.path / "processes") == []
+
+
+async def test_a_fleet_can_be_ended_at_once(folder, make, launcher):
+    keeper = make()
+    await keeper.begin()
+    await keeper.ready(60)
+    (folder.path / "gateway.busy").touch()
+    make(Role.STORAGE)._start()  # which is about to begin
+    assert await asyncio.to_thread(stop_fleet, folder, now=True) >= 1
+    await until(lambda: launcher.lost("storage"))
+    assert not any(record.alive for record in folder.records())

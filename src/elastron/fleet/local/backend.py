@@ -157,13 +157,6 @@ class LocalBackend:
         for member in self._members.values():
             self._signal(member, signal.SIGTERM)
 
-    async def kill_all(self) -> None:
-        """Kill all nodes and wait for their end."""
-        for member in self._members.values():
-            member.leaving = True
-            self._signal(member, signal.SIGKILL)
-        await self._emptied()
-
     async def _emptied(self) -> None:
         self._poke.set()
         async with self._looked:

@@ -142,14 +142,6 @@ class Keeper:
         """Ask it to end; a second time: at once."""
         self._signal(signal.SIGTERM)
 
-    async def kill(self) -> None:
-        """End it at once, and wait for that."""
-        self._folder.mark_leaving(self.name)
-        self._signal(signal.SIGKILL)
-        while self.alive:  # noqa: ASYNC110 - another process's end
-            await asyncio.sleep(_LOOK_S / 2)
-        self._folder.forget(self.name)
-
     def _signal(self, number: signal.Signals) -> None:
         record = self._refresh()
         if record is None:
@@ -181,4 +173,4 @@ def _last_words(folder: StateFolder, name: str) -> str:
         lines = folder.log_path(name).read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return lines[-1][:500] if lines else ""
+    return lines[-1].removeprefix("error: ")[:500] if lines else ""

@@ -40,8 +40,9 @@ async def lease_ends(
 ) -> None:
     """Return when this process should go by itself.
 
-    That is when no `elastron up` has run for `lease_s`, no other process needs this one, and it
-    has nothing to do. The gateway goes first, for it takes the scans; then nodes; then storage.
+    That is when no `elastron up` has run for `lease_s` or the folder is gone, no other process
+    needs this one, and it has nothing to do. The gateway goes first, for it takes the scans; then
+    nodes; then storage.
 
     Args:
         folder: of the fleet.
@@ -55,11 +56,9 @@ async def lease_ends(
         await asyncio.sleep(pause_s)
         supervisor = folder.record(Role.UP.value)
         supervised = supervisor is not None and supervisor.alive
-        if (
-            lease.expired(supervised=supervised, now=time.monotonic())
-            and idle()
-            and not _needed(folder, role)
-        ):
+        expired = lease.expired(supervised=supervised, now=time.monotonic())
+        # Without the folder nobody can find us any more.
+        if (expired or not folder.path.exists()) and idle() and not _needed(folder, role):
             return
 
 

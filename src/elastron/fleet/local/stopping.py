@@ -26,6 +26,9 @@ def stop_fleet(
     Returns:
         How many processes there were.
     """
+    for name in folder.names():
+        if folder.record(name) is None:
+            folder.withdraw_order(name)  # what is about to begin will not
     count = 0
     for role in _ORDER:
         alive = [each for each in folder.records() if each.role is role and each.alive]

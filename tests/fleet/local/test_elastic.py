@@ -1,0 +1,138 @@
+"""A real fleet on this machine: it grows, shrinks, and loses no scan whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from elastron.fleet.local.folder import Role
+from tests.fleet.local.harness import (
+    FLEET_YAML,
+    Fleet,
+    burst,
+    is_open,
+    running_fleet,
+    wait_for,
+)
+
+
+def check_gone(fleet: Fleet) -> None:
+    """No process, no port, no file of a process is left."""
+    ports = [fleet.port, int(fleet.admin.rpartition(":")[2])]
+    wait_for(lambda: not fleet.running(), what="the end of all processes")
+    assert not any(map(is_open, ports))
+    assert os.listdir(fleet.path / "state/processes") == []
+
+
+def test_a_burst_onto_an_idle_fleet(tmp_path):
+    with running_fleet(tmp_path) as fleet:
+        assert len(fleet.nodes()) == 1
+        first = fleet.running(Role.NODE)
+        scans = burst(fleet.port, 20)
+        wait_for(lambda: len(fleet.nodes()) == 6, what="six nodes")
+        for each in scans:
+            each.check()
+        wait_for(lambda: len(fleet.running(Role.NODE)) == 1, what="one node again")
+        # Nobody was disturbed: each scan met one node, and none had to be sent again.
+        assert fleet.metric("elastron_replays_total") == 0
+        assert fleet.metric("gadgetron_reconstruction_finish_total") == 20
+        # The one that has been there longest stays: its caches are warm.
+        assert set(fleet.running(Role.NODE)) == set(first)
+        assert not fleet.lines("node crashed")
+        assert fleet.stop() == 0
+        check_gone(fleet)
+
+
+def test_a_burst_onto_an_empty_fleet(tmp_path):
+    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=0, max=6)) as fleet:
+        assert fleet.running(Role.NODE) == {}
+        scans = burst(fleet.port, 20)
+        wait_for(lambda: len(fleet.nodes()) == 6, what="six nodes")
+        for each in scans:
+            each.check()
+        wait_for(lambda: not fleet.running(Role.NODE), what="an empty fleet")
+        assert fleet.metric("elastron_replays_total") == 0
+        (late,) = burst(fleet.port, 1)
+        late.check()
+        assert fleet.stop(signal.SIGINT) == 0
+        check_gone(fleet)
+
+
+def test_a_killed_up_is_replaced_under_load(tmp_path):
+    with running_fleet(tmp_path) as fleet:
+        scans = burst(fleet.port, 8)
+        for each in scans:
+            each.hold.clear()
+        wait_for(lambda: len(fleet.nodes("busy")) == 6, what="six busy nodes")
+        before = fleet.running()
+        fleet.kill_up()
+        del before["up"]
+        assert fleet.running().keys() >= before.keys()  # they go on without it
+        scans += burst(fleet.port, 2)
+        fleet.up()
+        after = fleet.running()
+        assert all(after[name].identity == before[name].identity for name in before)
+        for each in scans:
+            each.hold.set()
+        for each in scans:
+            each.check()
+        assert fleet.metric("elastron_replays_total") == 0
+        wait_for(lambda: len(fleet.running(Role.NODE)) == 1, what="one node again")
+        assert fleet.stop() == 0
+        check_gone(fleet)
+
+
+def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
+    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=2, max=3)) as fleet:
+        (each,) = burst(fleet.port, 1)
+        each.hold.clear()
+        (busy,) = wait_for(lambda: fleet.nodes("busy"), what="a busy node")
+        fleet.running()[busy].identity.signal(signal.SIGKILL)
+        wait_for(lambda: set(fleet.nodes("busy")) - {busy}, what="another busy node")
+        each.hold.set()
+        each.check()
+        assert fleet.metric("elastron_replays_total") == 1
+        wait_for(lambda: len(fleet.nodes("ready")) == 2, what="two ready nodes")
+        assert len(fleet.lines("node crashed")) == 1
+        gateway = fleet.running()["gateway"]
+        gateway.identity.signal(signal.SIGKILL)
+        wait_for(
+            lambda: (again := fleet.running().get("gateway")) and again.ready,
+            what="another gateway",
+        )
+        again = fleet.running()["gateway"]
+        assert (again.address, again.admin) == (gateway.address, gateway.admin)
+        (each,) = burst(fleet.port, 1)
+        each.check()
+        assert fleet.stop() == 0
+        check_gone(fleet)
+
+
+def test_an_abandoned_fleet_finishes_and_goes_by_itself(tmp_path):
+    with running_fleet(tmp_path, "--lease", "1") as fleet:
+        (each,) = burst(fleet.port, 1)
+        each.hold.clear()
+        wait_for(lambda: fleet.nodes("busy"), what="a busy node")
+        node = fleet.running(Role.NODE)
+        fleet.kill_up()
+        each.join(3)  # longer than the lease
+        assert fleet.running(Role.NODE) == node
+        each.hold.set()
+        each.check()
+        wait_for(lambda: not fleet.running(), what="the end of all processes")
+        assert not is_open(fleet.port)
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    with running_fleet(tmp_path) as fleet:
+        (each,) = burst(fleet.port, 1)
+        each.hold.clear()
+        wait_for(lambda: fleet.nodes("busy"), what="a busy node")
+        fleet.process.send_signal(signal.SIGINT)
+        wait_for(lambda: not is_open(fleet.port), what="a closed door")
+        assert fleet.process.poll() is None  # the scan goes on
+        assert fleet.stop(signal.SIGINT) == 0
+        each.hold.set()
+        each.join(60)
+        assert "went down" in each.words or "stopped" in each.words or each.error is not None
+        check_gone(fleet)
