@@ -263,6 +263,6 @@ async def test_what_is_held_stays_in_memory(tmp_path: Path) -> None:
     await journal.append(data[4 * MIB :])
     held = slice(3 * MIB + 5, 5 * MIB + 7)
     assert journal.peek(held.start, held.stop - held.start) == data[held]
-    assert journal.view(0) is None
+    assert space.disk_bytes > 0
     journal.close()
     await space.stop()

@@ -224,8 +224,8 @@ class ClientSide:
 
     def ended(self) -> None:
         """See `End`."""
-        self.eof = True
-        if self.over or self._discarding:
+        over, self.eof = self.over, True
+        if over:
             self._owner.client_ended()
             return
         try:

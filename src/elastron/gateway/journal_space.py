@@ -123,12 +123,13 @@ class JournalSpace:
         size = len(segment.memory)
         (self._small if size == self._small.segment_bytes else self._pool).give(segment)
         self.memory_bytes -= size
-        room = self.settings.memory_bytes_max - self.memory_bytes
-        while self._waiting and room >= self._pool.segment_bytes:
-            _, waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                room -= self._pool.segment_bytes
+        if self.has_room:
+            # More than one may find room; who comes too late waits again.
+            while self._waiting:
+                _, waiter = self._waiting.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+                    break
 
     def closed(self, journal: Journal) -> None:
         """A journal was closed."""
@@ -140,12 +141,20 @@ class JournalSpace:
             self._spill()
             self._look_for_stuck()
 
+    @property
+    def has_room(self) -> bool:
+        """A journal would get a segment now."""
+        room = self.settings.memory_bytes_max - self.memory_bytes
+        return room >= self._pool.segment_bytes
+
     async def wait(self, journal: Journal) -> None:
         """Return when there may be room for `journal`.
 
         Raises:
             JournalFullError: there will be none.
         """
+        if self.has_room:
+            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (journal, waiter)
         self._waiting.append(entry)

@@ -343,7 +343,9 @@ class Session:
             level = self.log.info if outcome == Outcome.OK else self.log.warning
             level("session ended", **summary)
         gateway.events.publish("session", self.describe() | {"outcome": outcome})
-        all_taken = output.pump.idle and not output.client_left
+        # What a client that leaves was sent may never be read: for it nothing counts as taken.
+        stayed = not (output.client_left or self._relay.detached)
+        all_taken = stayed and output.pump.idle
         if self._client.started and gateway.archive.wants(outcome):
             recorded = output.journal if output.recorded else None
             await gateway.archive.keep(self.id, summary, self._input, recorded, outcome)
@@ -437,10 +439,13 @@ class Session:
         if self._settings.journal.when_full is WhenFull.REFUSE:
             self._gateway.metrics.refused("journal")
             self._act(self._relay.cancel(str(error), Outcome.FAILED))
-        elif self._node is not None and self._relay.protected:
+            return
+        if self._node is not None and self._relay.protected:
             self.log.warning("the scan goes on without protection", reason=str(error))
             self._relay.protected = False
-        self.node_took()  # or, if no node has it yet: wait for one
+        self._release_sent()
+        if self._gateway.journal_space.has_room:
+            self._client.retry()  # else when the node has taken more
 
     def gone(self, reason: str) -> None:
         """See `client_side.Owner`."""
@@ -492,8 +497,7 @@ class Session:
 
     def node_took(self) -> None:
         """See `node_side.Owner`."""
-        if self._node is not None and not self._relay.protected:
-            self._input.release(self._node.pump.at)
+        self._release_sent()
         self._client.retry()
 
     def node_lost(self, reason: str) -> None:
@@ -558,6 +562,10 @@ class Session:
         if not self._asked.done():
             self.outcome, self._words = outcome, words
             _resolve(self._asked, False)
+
+    def _release_sent(self) -> None:
+        if self._node is not None and not self._relay.protected:
+            self._input.release(self._node.pump.at)
 
     def _feed_node(self) -> None:
         client, node = self._client, self._node
