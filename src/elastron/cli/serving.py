@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,13 +93,13 @@ def serve_here(wish: Wish, state: Path, say: Callable[[Whereabouts], None]) -> N
     """
     configure_logging(wish.node.log_format, wish.node.log_level)
     folder = StateFolder(state)
-    with _in_charge(folder, wish.name):
-        asyncio.run(_Fleet(wish, folder).run(say))
+    with _in_charge(folder, wish.name) as own:
+        asyncio.run(_Fleet(wish, folder, own).run(say))
 
 
 @contextlib.contextmanager
-def _in_charge(folder: StateFolder, name: str) -> Iterator[None]:
-    """Within the block this process, and no other, looks after the fleet."""
+def _in_charge(folder: StateFolder, name: str) -> Iterator[Record]:
+    """Within the block this process, and no other, looks after the fleet; gives its record."""
     import fcntl  # noqa: PLC0415 - not on Windows
 
     with folder.lock_file.open("a") as lock:
@@ -112,9 +112,8 @@ def _in_charge(folder: StateFolder, name: str) -> Iterator[None]:
                 f"The fleet {name!r} is up already{who}. See it with `elastron status`, end it "
                 "with `elastron down`, or start another one beside it with --name."
             ) from error
-        folder.sign_in(Role.UP.value, Role.UP)
         try:
-            yield
+            yield folder.sign_in(Role.UP.value, Role.UP)
         finally:
             folder.forget(Role.UP.value)
 
@@ -122,9 +121,10 @@ def _in_charge(folder: StateFolder, name: str) -> Iterator[None]:
 class _Fleet:
     """Storage, gateway, nodes and autoscaler of one fleet."""
 
-    def __init__(self, wish: Wish, folder: StateFolder) -> None:
+    def __init__(self, wish: Wish, folder: StateFolder, own: Record) -> None:
         self._wish = wish
         self._folder = folder
+        self._own = own
         self._log = structlog.get_logger()
         self._program = program = ProgramLauncher(folder, _CHILD, os.environ)
         self._nursery = Nursery(folder, _CHILD, {**os.environ, **ZYGOTE_ENVIRONMENT})
@@ -260,6 +260,7 @@ class _Fleet:
             own_admin = await stack.enter_async_context(
                 admin_server(autoscaler, metrics, Address("127.0.0.1", 0))
             )
+            self._folder.write_record(replace(self._own, admin=str(own_admin)))
             if self._storage is not None:
                 await stack.enter_async_context(_background(self._storage.keep()))
             if self._wish.trace is not None:

@@ -134,10 +134,12 @@ def test_what_runs_is_found(folder):
     assert running.supervisor is None
     assert (running.scans, running.admin, running.storage) == (None, None, None)
     folder.write_record(replace(record, address="127.0.0.1:1", admin="127.0.0.1:2"))
-    folder.sign_in("up", Role.UP)
+    supervisor = folder.sign_in("up", Role.UP)
+    folder.write_record(replace(supervisor, admin="127.0.0.1:3"))
     running = find_running(state=folder.path)
     assert running is not None
     assert running.supervisor is not None
+    assert running.autoscaler == "http://127.0.0.1:3"
     assert running.scans == "127.0.0.1:1"
     assert running.admin == "http://127.0.0.1:2"
     assert set(running.processes) == {"gateway"}

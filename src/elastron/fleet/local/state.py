@@ -22,6 +22,7 @@ class Running:
         admin: URL of the gateway's admin server, likewise.
         storage: URL of the storage server, if the fleet started one.
         supervisor: the `elastron up` in charge; None if it was killed.
+        autoscaler: URL of its admin server, which tells what it decided and why; None likewise.
         processes: all that run, by name, `up` left out.
     """
 
@@ -31,6 +32,7 @@ class Running:
     admin: str | None
     storage: str | None
     supervisor: Record | None
+    autoscaler: str | None
     processes: dict[str, Record]
 
 
@@ -66,11 +68,16 @@ def find_running(name: str = DEFAULT_NAME, state: Path | None = None) -> Running
         name=path.name if state is not None else name,
         folder=path,
         scans=None if gateway is None else gateway.address,
-        admin=None if gateway is None or gateway.admin is None else f"http://{gateway.admin}",
+        admin=_url(gateway),
         storage=None if storage is None else storage.address,
         supervisor=supervisor,
+        autoscaler=_url(supervisor),
         processes=alive,
     )
+
+
+def _url(record: Record | None) -> str | None:
+    return None if record is None or record.admin is None else f"http://{record.admin}"
 
 
 def count_nodes(folder: StateFolder, pool: str) -> int:
