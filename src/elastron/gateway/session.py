@@ -105,6 +105,8 @@ class Session:
         )
         self._class = Class()
         self._connected = time.monotonic()
+        self._received_s: float | None = None
+        self._waited_s: float | None = None
         self._placed = False
         self._asked: asyncio.Future[bool] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
@@ -160,6 +162,8 @@ class Session:
             "acquisitions": self._client.acquisitions,
             "images": self._output.images,
             "seconds": round(time.monotonic() - self._connected, 3),
+            "received_s": self._received_s,
+            "waited_s": self._waited_s,
             "queue_position": self._gateway.placer.position(self.id),
         }
 
@@ -230,6 +234,7 @@ class Session:
         if self._relay.ended:
             placement.release()
             return None
+        self._waited_s = round((self._waited_s or 0.0) + placement.waited_s, 3)
         if previous is None:
             self._gateway.metrics.queued(seconds=placement.waited_s, pool=self._class.pool)
         self._relay.placed(placement.node.id)
@@ -416,6 +421,7 @@ class Session:
     def input_over(self) -> None:
         """See `client_side.Owner`."""
         client = self._client
+        self._received_s = round(time.monotonic() - self._connected, 3)
         if client.failed is not None:
             self.log.warning(str(client.failed))
             self._relay.client_failed(f"[{_INPUT}] ERROR: {client.failed}")
