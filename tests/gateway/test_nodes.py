@@ -267,9 +267,9 @@ async def test_a_real_node_without_an_admin_server(tmp_path: Path) -> None:
     try:
         async with registry(f"127.0.0.1:{process.port}", query_interval_s=0.2) as nodes:
             asked = len(process.events("session begins"))
-            assert state(nodes) is NodeState.READY
+            await until(is_in(nodes, NodeState.READY), "ready")
             await until(lambda: len(process.events("session begins")) > asked + 1, "questions")
-            assert nodes.nodes()[0].running == 0
+            await until(lambda: nodes.nodes()[0].running == 0, "none running: questions are none")
             with process.connect() as peer:
                 peer.send_bytes(b"\x01")  # takes the only place
                 await until(is_in(nodes, NodeState.BUSY), "busy")

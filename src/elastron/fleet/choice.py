@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from elastron.fleet.model import Node
+from elastron.fleet.model import Node, NodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def suits(need: Need, node: Node) -> bool:
     """Whether the node could run the scan if nothing else ran there."""
     return (
         node.pool == need.pool
-        and node.live
+        and (node.state is NodeState.READY or node.state is NodeState.BUSY)
         and need.capabilities <= node.capabilities
         and node.id not in need.exclude
     )
@@ -89,13 +89,16 @@ def choose(
     """
     best: Node | None = None
     best_key: tuple[bool, float, int, int] | None = None
-    for node in nodes:
-        if node.free <= 0 or node.id in reserved or not suits(need, node):
+    for node in nodes:  # there may be a thousand, so what most fail at comes first
+        running, capacity = node.running, node.capacity
+        if running >= capacity or node.state is not NodeState.READY or not suits(need, node):
             continue
-        free_bytes = node.memory_free_bytes
-        if free_bytes is not None and free_bytes < memory_bytes:
+        known_bytes = node.memory_bytes
+        if known_bytes is not None and known_bytes - node.memory_used_bytes < memory_bytes > 0:
             continue
-        key = (now < node.avoid_until, node.running / node.capacity, -node.free, node.used)
+        if node.id in reserved:
+            continue
+        key = (now < node.avoid_until, running / capacity, running - capacity, node.used)
         if best_key is None or key < best_key:
             best, best_key = node, key
     return best

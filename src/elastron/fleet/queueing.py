@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from elastron.fleet.choice import Need, attainable, choose, memory_wanted, to_clear
-from elastron.fleet.model import Node
+from elastron.fleet.model import Node, NodeState
 
 
 class Priority(StrEnum):
@@ -203,9 +203,15 @@ class Queue:
             loads: running scans by pool and tenant.
             now: on the clock of the nodes and of `add` (seconds).
         """
+        if not self._waiting:
+            return None
         free_of: dict[str, list[Node]] = {}
         for node in nodes:
-            if node.pool in self._pools and node.free > 0:
+            if (
+                node.running < node.capacity
+                and node.state is NodeState.READY
+                and node.pool in self._pools
+            ):
                 free_of.setdefault(node.pool, []).append(node)
         for pool, free in free_of.items():
             turn = self._next_of(pool, free, nodes, loads, now)

@@ -131,11 +131,11 @@ class StaticSource:
     """Nodes that are always the same."""
 
     def __init__(self, nodes: Sequence[Found]) -> None:
-        self._nodes = list(nodes)
+        self.nodes = list(nodes)
 
     async def watch(self, tell: Tell) -> None:
         """Tell them once."""
-        tell(self._nodes)
+        tell(self.nodes)
         await asyncio.Event().wait()
 
 

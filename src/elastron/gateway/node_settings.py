@@ -43,10 +43,10 @@ class RegistrySettings(BaseModel):
         "gateway took: somebody may wait for it.",
     )
     polls_per_second_max: float = Field(
-        200,
+        100,
         gt=0,
-        description="Questions a second to all nodes together; in a large fleet each is asked less "
-        "often. One costs about a millisecond of a core.",
+        description="Questions a second to all nodes together; a fleet of more than so many is "
+        "asked less often. One costs one to two milliseconds of a core.",
     )
     poll_timeout_s: float = Field(
         1.5,

@@ -22,7 +22,7 @@ import structlog
 
 from elastron.errors import ElastronError
 from elastron.fleet.model import Node
-from elastron.gateway.discovery import Found, Source, parse_source
+from elastron.gateway.discovery import Found, Source, StaticSource, parse_source
 from elastron.gateway.events import Events
 from elastron.gateway.member import Member, describe
 from elastron.gateway.node_settings import RegistrySettings
@@ -66,11 +66,8 @@ class Registry:
         self._settings = settings
         self._events = events
         self._log = structlog.get_logger()
-        self._sources: list[Source] = [
-            parse_source(text, resolve_interval_s=settings.resolve_interval_s)
-            for text in settings.nodes
-        ]
-        self._told: dict[int, list[Found]] = {}
+        self._sources = _sources(settings)
+        self._told: dict[str, list[Found]] = {}
         self._watches: dict[str, _Watch] = {}
         self._listeners: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,8 +83,8 @@ class Registry:
             timeout_s=settings.poll_timeout_s, connections_max=settings.polls_at_once_max
         )
         told = [asyncio.Event() for _ in self._sources]
-        for index, source in enumerate(self._sources):
-            self._run(self._discover(index, source, told[index]))
+        for (name, source), event in zip(self._sources.items(), told, strict=True):
+            self._run(self._discover(name, source, event))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.start_wait_s):
                 for event in told:
@@ -192,16 +189,16 @@ class Registry:
 
     # --- discovery ------------------------------------------------------------------------------
 
-    async def _discover(self, index: int, source: Source, told: asyncio.Event) -> None:
+    async def _discover(self, name: str, source: Source, told: asyncio.Event) -> None:
         def tell(found: list[Found]) -> None:
-            self._told[index] = found
+            self._told[name] = found
             self._discovered()
             told.set()
 
         try:
             await source.watch(tell)
         except Exception:
-            self._log.exception("discovery of nodes has ended", source=self._settings.nodes[index])
+            self._log.exception("discovery of nodes has ended", source=name)
 
     def _discovered(self) -> None:
         found: dict[str, Found] = {}
@@ -304,3 +301,16 @@ class Registry:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _sources(settings: RegistrySettings) -> dict[str, Source]:
+    """Where to look for nodes, by what the settings say; fixed nodes make one source together."""
+    sources: dict[str, Source] = {}
+    fixed: list[Found] = []
+    for text in settings.nodes:
+        source = parse_source(text, resolve_interval_s=settings.resolve_interval_s)
+        if isinstance(source, StaticSource):
+            fixed += source.nodes
+        else:
+            sources[text] = source
+    return {"fixed nodes": StaticSource(fixed)} | sources if fixed else sources
