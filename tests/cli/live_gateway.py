@@ -1,4 +1,4 @@
-"""The admin server of a gateway without a data plane, in a thread; and the commands that ask it."""
+"""The admin server of a gateway without a data plane, in a thread; and commands that ask it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-import typer
 from typer.testing import CliRunner
 
-from elastron.cli import archive, fetch, resend, status
-from elastron.cli.app import app as elastron_app
+from elastron.cli.app import app
 from tests.gateway.fake_gateway import FakeGateway, served
-
-app = typer.Typer(cls=elastron_app.info.cls)
-app.command()(fetch.fetch)
-app.command()(resend.resend)
-app.command()(status.status)
-app.add_typer(archive.app, name="archive")
 
 
 def invoke(*args: object, code: int = 0) -> Any:

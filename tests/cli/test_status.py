@@ -96,11 +96,9 @@ def test_rates_are_of_the_time_between_two_looks():
 
 
 def test_watching_prints_a_line_each_second_until_it_is_ended(live: Live):
-    code = "from tests.cli.live_gateway import app; app()"
-    command = [sys.executable, "-c", code, "status", "-g", live.url, "--watch", "--json"]
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    words = ["status", "-g", live.url, "--watch", "--json"]
+    command = [sys.executable, "-m", "elastron", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)

@@ -138,26 +138,48 @@ async def test_after_its_time_a_result_is_gone(node: NodeProcess):
         assert served.gateway.results.bytes == 0
 
 
-async def test_leaving_with_a_reset_behind_the_receipt_loses_nothing(node: NodeProcess):
-    """Images unread, the connection reset: the scan goes on."""
+class RudeClient:
+    """Leaves a scan by hand, reads no image, and says when it goes and how."""
 
-    def leave_rudely(port: int) -> str:
-        def wire_bytes(*messages: Message) -> bytes:
-            return b"".join(bytes(buffer) for each in messages for buffer in encode(each))
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
 
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
-            sock.sendall(wire_bytes(Query("elastron::session", 1)))
-            ticket = json.loads(until_response(sock, 1).response)["ticket"]
-            sock.sendall(wire_bytes(ConfigName("default.xml"), HeaderXml(HEADER)))
-            sock.sendall(wire_bytes(scan(REPETITIONS), Query("elastron::detach", 2), Close()))
-            until_response(sock, 2)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        return ticket
+    def leave(self) -> Ticket:
+        """Up to the gateway's word that it has everything."""
+        self._send(Query("elastron::session", 1))
+        told = json.loads(until_response(self.socket, 1).response)
+        self._send(ConfigName("default.xml"), HeaderXml(HEADER))
+        self._send(scan(REPETITIONS), Query("elastron::detach", 2), Close())
+        until_response(self.socket, 2)
+        return Ticket(told["session"], told["ticket"])
 
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def _send(self, *messages: Message) -> None:
+        for message in messages:
+            for buffer in encode(message):
+                self.socket.sendall(buffer)
+
+
+async def test_leaving_with_a_reset_loses_nothing(node: NodeProcess):
     async with serving(node) as served:
         at_once = await served.send()
-        ticket = await asyncio.to_thread(leave_rudely, served.client.address.port)
-        assert_same(at_once, await served.fetch(Ticket("", ticket)))
+        client = await asyncio.to_thread(RudeClient, served.client.address.port)
+        ticket = await asyncio.to_thread(client.leave)
+        client.reset()
+        assert_same(at_once, await served.fetch(ticket))
+
+
+async def test_images_that_lie_unread_in_its_socket_do_not_count_as_taken(node: NodeProcess):
+    async with serving(node) as served:
+        at_once = await served.send()
+        client = await asyncio.to_thread(RudeClient, served.client.address.port)
+        ticket = await asyncio.to_thread(client.leave)
+        await served.until(lambda: not served.gateway.sessions)
+        client.reset()
+        assert_same(at_once, await served.fetch(ticket))
 
 
 def until_response(sock: socket.socket, correlation_id: int) -> Response:

@@ -31,6 +31,7 @@ _STATE_STYLES = {
     "starting": "yellow",
     "draining": "yellow",
     "queued": "yellow",
+    "connecting": "cyan",
     "dead": "bold red",
 }
 
