@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from elastron.fleet.queueing import Priority
+from elastron.gateway.node_settings import RegistrySettings
+from elastron.gateway.placement import PlacementSettings
 from elastron.gateway.pools import Class, PoolRule, classify
 
 XML = b"""<?xml version="1.0"?><gadgetronStreamConfiguration xmlns="http://gadgetron">
@@ -55,3 +59,11 @@ def test_odd_configs_are_no_trouble(xml: bytes) -> None:
 def test_misspelt_settings_are_refused() -> None:
     with pytest.raises(ValidationError):
         PoolRule.model_validate({"config": ["x"]})
+
+
+@pytest.mark.parametrize("model", [PoolRule, RegistrySettings, PlacementSettings])
+def test_every_setting_is_in_the_reference(model: type[BaseModel]) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/pools.md").read_text()
+    for name, field in model.model_fields.items():
+        assert f"`{name}`" in page
+        assert field.description
