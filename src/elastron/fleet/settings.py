@@ -336,7 +336,8 @@ class FleetSettings(BaseModel):
         default_factory=lambda: {"default": PoolSettings()},
         min_length=1,
         max_length=64,
-        description="Kinds of nodes, by name. A scan goes to the first pool that fits.",
+        description="Kinds of nodes, by name. A scan goes to the first whose `configs` fit; those "
+        "with `*` come last.",
     )
     scaling: ScalingSettings = Field(
         default=ScalingSettings(), description="How pools grow and shrink."
