@@ -120,10 +120,12 @@ def stunnel_in(folder: Path, accept: int) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def stunnel_server(folder: Path, keys: Path, connect: int) -> Iterator[tuple[int, Path]]:
+def stunnel_server(
+    folder: Path, keys: Path, connect: int, port: int | None = None
+) -> Iterator[tuple[int, Path]]:
     """A stunnel server as the chart configures it; its port and log."""
     assert STUNNEL is not None
-    port = free_port()
+    port = port or free_port()
     conf = folder / "server.conf"
     conf.write_text(
         "foreground = yes\npid =\ndebug = info\nsslVersionMin = TLSv1.2\n"

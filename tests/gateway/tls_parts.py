@@ -79,9 +79,9 @@ class Echo(asyncio.BufferedProtocol):
 class Listener:
     """Accepts and shakes hands until the test is over."""
 
-    def __init__(self, tls: Tls, make: Callable[[], Echo]) -> None:
+    def __init__(self, tls: Tls, make: Callable[[], Echo], port: int) -> None:
         self.tls = tls
-        self.sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.sock = socket.create_server(("127.0.0.1", port), backlog=2048)
         self.sock.setblocking(False)
         self.port = self.sock.getsockname()[1]
         self.peers: list[TlsPeer] = []
@@ -126,11 +126,11 @@ class Listener:
 
 @contextlib.asynccontextmanager
 async def listening(
-    settings: TlsSettings, make: Callable[[], Echo] = Echo
+    settings: TlsSettings, make: Callable[[], Echo] = Echo, port: int = 0
 ) -> AsyncIterator[Listener]:
     tls = Tls(settings)
     await tls.start()
-    listener = Listener(tls, make)
+    listener = Listener(tls, make, port)
     running = asyncio.create_task(listener.run())
     try:
         yield listener
