@@ -57,9 +57,10 @@ class ChaosNode:
         self.admin.open(int(process.admin.rpartition(":")[2]))
         self.scans.open(process.port)
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """As a dead process: no connection is taken."""
-        await asyncio.gather(self.scans.refuse(), self.admin.refuse())
+        self.scans.refuse()
+        self.admin.refuse()
 
     async def kill(self) -> None:
         """SIGKILL; its workers see it and end."""
@@ -67,7 +68,7 @@ class ChaosNode:
         process.process.kill()
         await asyncio.to_thread(process.process.wait)
         self.process = None
-        await self.refuse()
+        self.refuse()
 
     async def drain(self) -> int:
         """SIGTERM, and wait until it is gone; its exit status."""
@@ -75,7 +76,7 @@ class ChaosNode:
         process.process.send_signal(signal.SIGTERM)
         status = await asyncio.to_thread(process.process.wait)
         self.process = None
-        await self.refuse()
+        self.refuse()
         return status
 
     async def pause(self, seconds: float) -> None:

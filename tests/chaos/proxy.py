@@ -30,7 +30,7 @@ class CuttingProxy:
         self.port = self._placeholder.getsockname()[1]
         self.target: int | None = None
         self.cuts = 0
-        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self._pairs: dict[asyncio.Task[None], tuple[socket.socket, socket.socket | None]] = {}
         self._flows = asyncio.Event()
         self._flows.set()
@@ -39,18 +39,18 @@ class CuttingProxy:
     def open(self, target: int) -> None:
         """Pass connections on to this port."""
         self.target = target
-        if self._accepting is None:
-            listener = _bound(self.port)
+        if self._listener is None:
+            self._listener = listener = _bound(self.port)
             listener.listen(1024)
-            self._accepting = asyncio.create_task(self._accept(listener))
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """Refuse new connections; those there are go on."""
         self.target = None
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.gather(self._accepting, return_exceptions=True)
-            self._accepting = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     def cut(self) -> int:
         """Reset every connection, both ways; how many there were."""
@@ -77,20 +77,22 @@ class CuttingProxy:
 
     async def close(self) -> None:
         """End everything."""
-        await self.refuse()
+        self.refuse()
         tasks = list(self._pairs)
         self.cut()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._placeholder.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        with listener:
-            while True:
-                sock, _ = await loop.sock_accept(listener)
-                task = asyncio.create_task(self._serve(sock))
-                self._pairs[task] = (sock, None)
-                task.add_done_callback(lambda task: self._pairs.pop(task, None))
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            sock, _ = listener.accept()
+            task = asyncio.create_task(self._serve(sock))
+            self._pairs[task] = (sock, None)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        sock, _ = self._pairs.pop(task)
+        sock.close()  # a task cancelled before its first step has not
 
     async def _serve(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()

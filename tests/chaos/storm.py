@@ -117,7 +117,7 @@ async def _refuse(node: ChaosNode, dice: random.Random) -> bool:
     process = node.process
     if process is None:
         return False
-    await node.scans.refuse()
+    node.scans.refuse()
     await asyncio.sleep(dice.uniform(0.1, 2))
     node.scans.open(process.port)
     return True

@@ -109,6 +109,29 @@ def test_lost_nodes_are_borne_longer() -> None:
     assert "node-2 (reset)" in words
 
 
+def test_few_nodes_are_tried_several_times_with_pauses() -> None:
+    relay, pauses = Relay(attempts_max=4), []
+    for number in range(12):
+        start(relay, f"node-{number % 2}")
+        assert relay.lost("reset") is (Step.END if number == 11 else Step.PLACE)
+        pauses.append(relay.pause_s)
+    assert pauses == sorted(pauses)
+    assert pauses[:2] == [0, 0.05]
+    assert pauses[-1] == 5
+    assert "12 attempts" in ended(relay, Outcome.FAILED)
+
+
+def test_there_is_no_pause_while_a_scan_gets_on() -> None:
+    relay = Relay()
+    for number in range(5):
+        start(relay, "node-1")
+        for image_number in range(number):
+            assert relay.output(image(image_number)) is Step.DROP
+        assert relay.output(image(number)) is Step.DELIVER
+        relay.lost("reset")
+        assert relay.pause_s == 0
+
+
 @pytest.mark.parametrize("fault", [Fault.NODE_FULL, Fault.NODE_DRAINING, Fault.NODE_STOPPED])
 def test_a_node_that_refuses_does_not_count(fault: Fault) -> None:
     relay = Relay()
@@ -287,7 +310,7 @@ class Scans(RuleBasedStateMachine):
     ) -> None:
         self.headers = list(range(len(headers))) if distinct else headers
         self.same_bits, self.random = same_bits, random
-        self.relay = Relay(crashes_max=3, attempts_max=6)
+        self.relay = Relay(crashes_max=3, attempts_max=3)
         self.relay.detached = detached
         self.sent = 0
         self.client: list[Frame] = []
@@ -403,7 +426,10 @@ class Scans(RuleBasedStateMachine):
         """A step, or the end if the scan has failed often enough."""
         crashes = sum(reason is Reason.WORKER for _, reason in self.counted)
         if expected is Step.PLACE and (
-            crashes >= 3 or len(self.counted) >= 6 or self.refusals >= REFUSALS_MAX
+            crashes >= 3
+            or len({node for node, _ in self.counted}) >= 3
+            or len(self.counted) >= 9
+            or self.refusals >= REFUSALS_MAX
         ):
             assert step is Step.END
             assert self.relay.outcome is Outcome.FAILED

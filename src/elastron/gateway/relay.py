@@ -9,8 +9,9 @@ with WAIT or DROP.
        └── PLACE <── refused ─┴── lost, stalled, fault ──┘         (too often: END)
 
 A failure counts against the scan only if its node may have seen some of it: a node that refuses
-is no sign that the data is bad. After `crashes_max` nodes on which the process at work on the
-scan died, or `attempts_max` failures of any kind that count, the scan is given up.
+is no sign that the data is bad. A scan is given up when the process at work on it has died
+`crashes_max` times, or when `attempts_max` different nodes have failed in whatever way that
+counts. Where there are not so many nodes, each may fail several times, with pauses between.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ REFUSALS_MAX = 60
 INPUT_LOCATION = f"{LOCATION}/Connection Input Thread"
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 5.0
+#: Failures that count, all nodes together, as a multiple of `attempts_max`.
+_ATTEMPTS_FACTOR = 3
 #: Replays because what came back did not contain all that had been delivered.
 _RECOUNTS_MAX = 2
 _WORDS_CHARACTERS_MAX = 200
@@ -112,7 +115,7 @@ class Relay:
 
     Args:
         crashes_max: failures of the kind that data can cause, a process that died at work on it.
-        attempts_max: failures of any kind that count.
+        attempts_max: different nodes with failures of any kind that count.
         delivery: what the client has been given.
         hint: last sentence of the error when the scan is given up: where it is kept.
 
@@ -156,7 +159,8 @@ class Relay:
         self._crashes_max = crashes_max
         self._attempts_max = attempts_max
         self._hint = hint
-        self._refusals = 0
+        self._refusals = 0  # in a row
+        self._fruitless = 0  # failures that count since something was delivered
         self._recounts = 0
         self._reported = False
         self._input_error: str | None = None
@@ -170,10 +174,13 @@ class Relay:
 
     @property
     def pause_s(self) -> float:
-        """Before the next node is asked for: none after a failure, more with each refusal."""
-        if self._refusals == 0:
-            return 0.0
-        return min(_PAUSE_FIRST_S * 2 ** (self._refusals - 1), _PAUSE_MAX_S)
+        """Before the next node is asked for.
+
+        None after the first failure; more with each further one, and with each refusal, as long
+        as the scan does not get on.
+        """
+        steps = self._refusals + max(0, self._fruitless - 1)
+        return min(_PAUSE_FIRST_S * 2 ** (steps - 1), _PAUSE_MAX_S) if steps else 0.0
 
     @property
     def ended(self) -> bool:
@@ -271,7 +278,10 @@ class Relay:
                 words = text.partition(" ERROR: ")[2]
                 return self._leave(_REASONS[fault], words, counts=fault.suspect)
             self._reported = self._reported or is_error(text)
-        return Step.DELIVER if self.delivery.take(frame) else Step.DROP
+        if not self.delivery.take(frame):
+            return Step.DROP
+        self._fruitless = 0
+        return Step.DELIVER
 
     def lost(
         self, words: str, reason: Reason = Reason.CONNECTION, *, untouched: bool = False
@@ -309,6 +319,7 @@ class Relay:
         self.failures.append(Failure(self.node or "?", reason, words, counts))
         if counts:
             self._refusals = 0
+            self._fruitless += 1
         elif reason is not Reason.RECOUNT:
             self._refusals += 1
         if not self.protected:
@@ -328,7 +339,11 @@ class Relay:
                 f"the reconstruction process died {crashes} times over this scan, so the cause is "
                 "probably its data or its config"
             )
-        if len(counted) >= self._attempts_max:
+        nodes = {failure.node for failure in counted}
+        if (
+            len(nodes) >= self._attempts_max
+            or len(counted) >= _ATTEMPTS_FACTOR * self._attempts_max
+        ):
             return self._give_up(f"{len(counted)} attempts to reconstruct this scan failed")
         if self._refusals >= REFUSALS_MAX:
             return self._give_up(f"{self._refusals} times in a row a node did not take this scan")
