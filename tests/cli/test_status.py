@@ -106,6 +106,18 @@ def test_watching_prints_a_line_each_second_until_it_is_ended(live: Live):
     assert [json.loads(line)["gateway"] for line in lines] == [live.url] * 2
 
 
+def test_watching_outlives_a_gateway_that_goes_away(tmp_path: Path):
+    with live_gateway(lambda: FakeGateway(tmp_path)) as live:
+        command = [sys.executable, "-m", "elastron", "status", "-g", live.url, "--watch"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert any("9 places" in line for line in process.stdout)
+    with process:
+        assert any("Trying again" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
 def test_the_layout_fits_a_narrow_terminal():
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     session = FakeSession("aaaa").describe()

@@ -69,15 +69,23 @@ def _print_lines(gateway: GatewayAdmin) -> None:
 def _watch(gateway: GatewayAdmin) -> None:
     rates = Rates()
     told = ask(gateway)  # one that was never there is an error
-    with Live(console=stdout(), auto_refresh=False, screen=stdout().is_terminal) as live:
+    problem: ElastronError | None = None
+    console = stdout()
+    live = Live(console=console, auto_refresh=False, screen=True) if console.is_terminal else None
+    with live or contextlib.nullcontext():
         while True:
-            live.update(tables(told, rates.of(told["sessions"], time.monotonic())), refresh=True)
+            shown = tables(told, rates.of(told["sessions"], time.monotonic()))
+            if problem is not None:
+                shown = Group(Text(f"{problem} Trying again.", "bold red"), shown)
+            if live is not None:
+                live.update(shown, refresh=True)
+            else:  # into a file or a pipe
+                console.print(shown, Text())
             time.sleep(_INTERVAL_S)
             try:
-                told = ask(gateway)
+                told, problem = ask(gateway), None
             except ElastronError as error:
-                lost = Text(f"{error} Trying again.", "bold red")
-                live.update(Group(lost, tables(told)), refresh=True)
+                problem = error
 
 
 class Rates:
