@@ -100,6 +100,11 @@ def test_larger_than_everything_is_not_kept(clock: Clock):
     assert kept.find(ticket)[0] is Standing.EXPIRED
 
 
+def test_unless_said_otherwise_running_scans_have_most_of_the_journal():
+    assert Results(ResultsSettings(), journal_bytes=4000).bytes_max == 1000
+    assert Results(ResultsSettings(bytes_max=7), journal_bytes=4000).bytes_max == 7
+
+
 def test_what_is_being_fetched_stays(clock: Clock):
     kept = results(clock, retain_s=60)
     ticket = ticket_of(kept, "a")

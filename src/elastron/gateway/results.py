@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from elastron.gateway.recording import Recording
 
 _GIB = 2**30
+#: Of the journal, that kept images may take.
+_SHARE = 1 / 4
 #: Random bytes of a ticket: 128 bits.
 _SECRET_BYTES = 16
 #: Tickets remembered after their images are gone, so that "too late" is told from "never seen".
@@ -37,11 +39,11 @@ class ResultsSettings(BaseModel):
     retain_s: float = Field(
         3600, ge=0, description="How long images wait for their client after the scan's end."
     )
-    bytes_max: int = Field(
-        4 * _GIB,
+    bytes_max: int | None = Field(
+        None,
         ge=0,
         description="Images of all such scans together; above it the oldest go first. They lie in "
-        "the journal, so keep it well below the journal's own limits.",
+        "the journal, where running scans need the room. None: a quarter of what it may take.",
     )
     tickets_max: int = Field(
         10_000,
@@ -103,12 +105,23 @@ class Results:
     Args:
         settings: limits.
         clock: monotonic seconds.
+        journal_bytes: what the journal may take, memory and disk.
+
+    Attributes:
+        bytes_max: of all kept images.
     """
 
     def __init__(
-        self, settings: ResultsSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: ResultsSettings,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        journal_bytes: int = _GIB,
     ) -> None:
         self.settings = settings
+        self.bytes_max = settings.bytes_max
+        if self.bytes_max is None:
+            self.bytes_max = int(journal_bytes * _SHARE)
         self._clock = clock
         self._log = structlog.get_logger()
         # By session id; kept ones in the order in which they ended.
@@ -171,7 +184,7 @@ class Results:
             self._log.warning(
                 "images not kept: they are larger than all results may be",
                 session=session,
-                bytes_max=self.settings.bytes_max,
+                bytes_max=self.bytes_max,
             )
         return kept
 
@@ -209,7 +222,7 @@ class Results:
         total = sum(each.size for each in kept)
         for result in kept:
             old = now >= result.expires
-            if (old or total > self.settings.bytes_max) and not result.readers:
+            if (old or total > self.bytes_max) and not result.readers:
                 total -= result.size
                 self._remove(result)
 
