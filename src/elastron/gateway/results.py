@@ -119,9 +119,8 @@ class Results:
         journal_bytes: int = _GIB,
     ) -> None:
         self.settings = settings
-        self.bytes_max = settings.bytes_max
-        if self.bytes_max is None:
-            self.bytes_max = int(journal_bytes * _SHARE)
+        share = int(journal_bytes * _SHARE)
+        self.bytes_max = share if settings.bytes_max is None else settings.bytes_max
         self._clock = clock
         self._log = structlog.get_logger()
         # By session id; kept ones in the order in which they ended.
