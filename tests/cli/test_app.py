@@ -14,6 +14,7 @@ import typer
 from pydantic import BaseModel
 
 import elastron
+from elastron.autoscaler.controller_settings import ControllerSettings
 from elastron.cli.app import app
 from elastron.cli.console import as_bytes, as_seconds, counted
 from elastron.cli.settings import ClientSettings
@@ -62,7 +63,12 @@ def test_nothing_is_documented_that_is_not_there():
                 assert set(options) <= known, line
 
 
-SETTINGS = {"client": ClientSettings, "node": NodeSettings, "gateway": GatewaySettings}
+SETTINGS = {
+    "client": ClientSettings,
+    "node": NodeSettings,
+    "gateway": GatewaySettings,
+    "controller": ControllerSettings,
+}
 
 
 def _fields(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, str]]:
@@ -155,7 +161,7 @@ def test_counts_for_people():
 def _rewrite() -> None:
     """Write the tables of settings anew: `python -m tests.cli.test_app`."""
     text = REFERENCE.read_text()
-    for section in ("node", "gateway"):
+    for section in ("node", "gateway", "controller"):
         before, mark, rest = text.partition(f"| `[{section}]` | meaning |\n")
         _, gap, after = rest.partition("\n\n")
         text = before + mark + _rows(section) + (gap + after or "\n")

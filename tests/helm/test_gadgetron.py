@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from elastron.autoscaler.controller_settings import ControllerSettings, Scaler
 from elastron.cli.settings import load_settings
 from elastron.gateway.discovery import parse_source
 from elastron.gateway.settings import GatewaySettings
@@ -33,6 +34,22 @@ def test_the_gateway_takes_its_settings(values: Path, tmp_path: Path):
     for text in settings.registry.nodes:
         parse_source(text)
         assert text.removeprefix("kubernetes:").partition(".")[0] in services
+
+
+@pytest.mark.parametrize("values", values_files(CHART), ids=lambda path: path.stem)
+def test_the_controller_takes_its_settings(values: Path, tmp_path: Path):
+    file = tmp_path / "controller.yaml"
+    file.write_text(_settings(values, "controller.yaml"))
+    settings = load_settings("controller", ControllerSettings, file=file)
+    objects = render(CHART, values)
+    scalers = {each["metadata"]["name"] for each in of_kind(objects, "HorizontalPodAutoscaler")}
+    for pool in settings.pools:
+        assert pool.scaler is not Scaler.HPA or pool.object in scalers
+    pods = named(objects, "Deployment", "gt1-gadgetron-node")["spec"]["template"]["metadata"]
+    for text in settings.pods.split(","):
+        key, _, value = text.partition("=")
+        assert pods["labels"][key] == value
+    assert settings.gateways in {each["metadata"]["name"] for each in of_kind(objects, "Service")}
 
 
 def test_journal_sizes_stay_below_their_volume(tmp_path: Path):
@@ -74,7 +91,9 @@ def test_the_originals_example_deploys_what_it_did():
     }
     assert sizes == {"gt1-gadgetron-data": "1000Gi", "gt1-gadgetron-dependencies": "20Gi"}
     controller = yaml.safe_load(_settings(README, "controller.yaml"))["controller"]
-    assert {"cron": "0 7 * * 1-5", "min": 5} in controller["pools"][0]["schedule"]
+    (rule,) = controller["pools"][0]["schedule"]
+    assert rule["up"] == {"cron": "0 7 * * 1-5", "min": 5}
+    assert rule["down"] == {"cron": "0 18 * * 1-5", "min": 1}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import elastron
 from elastron.cli import (
     archive,
     configs,
+    controller,
     down,
     drain,
     export,
@@ -110,6 +111,7 @@ app.add_typer(archive.app, name="archive", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(resend.resend)
 app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(simulate.simulate)
+app.add_typer(controller.app, name="controller", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(query.query)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
 
