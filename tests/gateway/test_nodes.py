@@ -232,6 +232,24 @@ async def test_changes_are_told() -> None:
         await made.stop()
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["no-port", "host:99999", "host:x", ":", "bad host:1", "a" * 250 + ":1", "[::1:1", "h/../:1"],
+)
+async def test_addresses_that_are_none(tmp_path: Path, address: str) -> None:
+    async with stand_in() as good:
+        entries = [
+            {"id": "no scans", "address": address},
+            {"id": "no admin", "address": good.address, "admin": address},
+            {"id": "good", "address": good.address, "admin": f"127.0.0.1:{good.admin_port}"},
+        ]
+        file = tmp_path / "nodes.json"
+        file.write_text(json.dumps({"nodes": entries}))
+        async with registry(f"file:{file}") as nodes:
+            await until(lambda: all(each["error"] for each in nodes.describe()[:2]), "errors")
+            assert [node.state.value for node in nodes.nodes()] == ["starting", "starting", "ready"]
+
+
 async def test_too_many_nodes_are_left_out() -> None:
     specs = [f"127.0.0.1:{port}" for port in range(1, 9)]
     async with registry(*specs, nodes_max=3, start_wait_s=0) as nodes:

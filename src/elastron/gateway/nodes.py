@@ -255,14 +255,20 @@ class Registry:
         while True:
             watch.poke.clear()
             found, own = member.found, member.own
+            status, reason = None, ""
             try:
                 status = await prober.ask(found.address, found.admin)
             except ElastronError as error:
-                if found == member.found:
-                    member.unanswered(str(error))
+                reason = str(error)
+            except Exception as error:  # the others must be asked all the same
+                self._log.exception("asking a node failed", node=found.id)
+                reason = f"it cannot be asked ({type(error).__name__})"
+            if found != member.found:
+                pass  # it has moved meanwhile
+            elif status is None:
+                member.unanswered(reason)
             else:
-                if found == member.found:
-                    member.answered(status, own_before=own)
+                member.answered(status, own_before=own)
             watch.asked.set()
             self._changed(watch)
             # In a large fleet each is asked less often, so that all together stay bounded.
