@@ -1,6 +1,6 @@
 """From raw data to pictures in half a minute: `make demo`.
 
-Starts Elastron on this machine, sends a real in-vivo scan and a simulated one through its port,
+Starts a fleet on this machine, sends a real in-vivo scan and a simulated one through its port,
 and draws what comes back. Everything it does is a command that you can type yourself; each is
 shown before it runs.
 """
@@ -59,6 +59,8 @@ def main() -> int:
             step("What came back")
             elastron("view", IMAGES, "-o", MONTAGE)
             elastron("export", IMAGES, "--to", "png", "-o", PICTURES)
+            step("The fleet that did it")
+            elastron("status", "--gateway", server.admin)
     except DemoFailedError as failure:
         console.print(f"[bold red]The demo failed:[/] {failure}", soft_wrap=True)
         return 1
@@ -79,7 +81,7 @@ class Server:
         if port == 0:
             console.print(f"Port {GADGETRON_PORT} is taken here, so this demo uses a free one.")
         options = ("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}")
-        options += ("--data", str(OUTPUT / "data"))
+        options += ("--data", str(OUTPUT / "data"), "--state", str(OUTPUT / "state"))
         show_command("up", *options)
         started = time.monotonic()
         with LOG.open("w") as log:
@@ -97,9 +99,10 @@ class Server:
             raise DemoFailedError(f"the server did not start; it said:\n{LOG.read_text()}")
         ready = json.loads(line)
         self.address: str = ready["scans"]
+        self.admin: str = ready["admin"]
         console.print(
             f"[green]✓[/] takes scans at [bold]{self.address}[/], "
-            f"its sessions are at {ready['admin']}/sessions  "
+            f"its sessions are at {self.admin}/sessions  "
             f"[dim]{time.monotonic() - started:.1f} s[/]",
             soft_wrap=True,
         )

@@ -160,7 +160,9 @@ async def test_the_loop_survives_a_backend_that_cannot(world):
 
 
 async def test_metrics_and_status_tell_what_was_decided(world):
-    metrics = AutoscalerMetrics(lambda: {"default": 3}, lambda: {"default": 1})
+    metrics = AutoscalerMetrics(
+        lambda: {"default": 3}, lambda: {"default": 1}, lambda: {"default": 7.5}
+    )
     autoscaler = world.autoscaler(metrics=metrics)
     await steps(world, autoscaler, 1)
     transport = httpx.ASGITransport(make_app(autoscaler, metrics))
@@ -169,6 +171,7 @@ async def test_metrics_and_status_tell_what_was_decided(world):
         assert 'elastron_desired_nodes{pool="default"} 1.0' in text
         assert 'elastron_node_starts_total{pool="default"} 3.0' in text
         assert 'elastron_node_crashes_total{pool="default"} 1.0' in text
+        assert 'elastron_node_seconds_total{pool="default"} 7.5' in text
         assert "elastron_autoscaler_held 0.0" in text
         status = (await client.get("/status")).json()
         assert status["pools"]["default"]["desired"] == 1

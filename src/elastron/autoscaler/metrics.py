@@ -13,18 +13,22 @@ _START_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class _Counts(Collector):
-    """Nodes started and crashed, as the backend has counted them."""
+    """Nodes started and crashed, and what they cost, as the backend has counted them."""
 
     def __init__(
-        self, starts: Callable[[], Mapping[str, int]], crashes: Callable[[], Mapping[str, int]]
+        self,
+        starts: Callable[[], Mapping[str, int]],
+        crashes: Callable[[], Mapping[str, int]],
+        seconds: Callable[[], Mapping[str, float]],
     ) -> None:
         self._read = (
             ("elastron_node_starts", "Nodes started.", starts),
             ("elastron_node_crashes", "Nodes that ended unasked.", crashes),
+            ("elastron_node_seconds", "Seconds that nodes have run, all together.", seconds),
         )
 
     def collect(self) -> Iterator[Metric]:
-        """The two counters."""
+        """The counters."""
         for name, text, read in self._read:
             family = CounterMetricFamily(name, text, labels=["pool"])
             for pool, count in sorted(read().items()):
@@ -38,12 +42,14 @@ class AutoscalerMetrics:
     Args:
         starts: nodes started since the beginning, by pool.
         crashes: nodes that ended unasked, likewise.
+        seconds: that nodes have run, likewise.
     """
 
     def __init__(
         self,
         starts: Callable[[], Mapping[str, int]] = dict,
         crashes: Callable[[], Mapping[str, int]] = dict,
+        seconds: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
         self.desired = self._gauge("elastron_desired_nodes", "Nodes a pool should have.")
@@ -65,7 +71,7 @@ class AutoscalerMetrics:
             buckets=_START_BUCKETS_S,
             registry=self.registry,
         )
-        self.registry.register(_Counts(starts, crashes))
+        self.registry.register(_Counts(starts, crashes, seconds))
 
     def exposition(self) -> bytes:
         """The text a scrape gets."""

@@ -29,6 +29,7 @@ from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.keeper import Keeper
 from elastron.fleet.local.launch import Nursery, ProgramLauncher
 from elastron.fleet.local.stopping import clear, stop_fleet
+from elastron.fleet.local.targets import keep_targets
 from elastron.fleet.local.wishes import read_pins, write_pools
 from elastron.fleet.settings import FleetSettings
 from elastron.gateway.settings import GatewaySettings
@@ -219,6 +220,8 @@ class _Fleet:
         self._nursery.warm()
         if self._storage is not None:
             await self._storage.begin()
+        if not self._folder.nodes_file.exists():
+            self._folder.write(self._folder.nodes_file, {"nodes": []})
         await self._gateway.begin()
         if self._storage is not None:
             try:
@@ -243,7 +246,9 @@ class _Fleet:
             lease_s=self._wish.lease_s,
         )
         backend = self._backend = LocalBackend(self._folder, templates, self._nursery)
-        metrics = AutoscalerMetrics(lambda: backend.starts, lambda: backend.crashes)
+        metrics = AutoscalerMetrics(
+            lambda: backend.starts, lambda: backend.crashes, backend.node_seconds
+        )
         backend.start_seconds = lambda pool, seconds: metrics.start_seconds.labels(pool).observe(
             seconds
         )
@@ -261,6 +266,7 @@ class _Fleet:
                 admin_server(autoscaler, metrics, Address("127.0.0.1", 0))
             )
             self._folder.write_record(replace(self._own, admin=str(own_admin)))
+            await stack.enter_async_context(_background(keep_targets(self._folder)))
             if self._storage is not None:
                 await stack.enter_async_context(_background(self._storage.keep()))
             if self._wish.trace is not None:

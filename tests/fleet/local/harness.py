@@ -44,13 +44,20 @@ def wait_for(found: Callable[[], Any], *, what: str, timeout_s: float = PATIENCE
 class Fleet:
     """`elastron up`, its state in a folder that outlives it."""
 
-    def __init__(self, path: Path, *options: str, fleet: str = FLEET_YAML.format(min=1, max=6)):
+    def __init__(
+        self,
+        path: Path,
+        *options: str,
+        fleet: str = FLEET_YAML.format(min=1, max=6),
+        storage: bool = False,
+    ) -> None:
         path.mkdir(parents=True, exist_ok=True)
         (path / "fleet.yaml").write_text(fleet)
         self.path = path
         self.log = path / "up.log"
         self._command = [
-            *(sys.executable, "-m", "elastron", "up", "--json", "--storage", "none"),
+            *(sys.executable, "-m", "elastron", "up", "--json"),
+            *(() if storage else ("--storage", "none")),
             *("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
             *("--state", str(path / "state"), "-f", str(path / "fleet.yaml"), *options),
         ]

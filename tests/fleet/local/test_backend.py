@@ -69,7 +69,7 @@ async def test_nodes_start_are_listed_and_end(folder, make):
         assert await backend.nodes() == []
         assert folder.names() == []
     assert backend.starts == {"default": 3}
-    assert not backend.crashes
+    assert not backend.crashes.total()
 
 
 async def test_a_node_that_got_a_scan_meanwhile_is_not_stopped(folder, make):
@@ -98,7 +98,7 @@ async def test_a_drained_node_finishes_its_scan_first(folder, make):
         assert [each.state for each in await backend.nodes()] == [NodeState.DRAINING]
         busy.unlink()
         await until_nodes(backend)
-    assert not backend.crashes
+    assert not backend.crashes.total()
 
 
 async def test_a_crashed_node_is_forgotten_and_counted(folder, make):

@@ -59,8 +59,10 @@ class LocalBackend:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.starts: Counter[str] = Counter()
-        self.crashes: Counter[str] = Counter()
+        # With zeros: a rate needs the one before the first.
+        self.starts: Counter[str] = Counter(dict.fromkeys(templates, 0))
+        self.crashes: Counter[str] = Counter(dict.fromkeys(templates, 0))
+        self._ended_s: dict[str, float] = dict.fromkeys(templates, 0.0)
         self.start_seconds: Callable[[str, float], None] = lambda _pool, _seconds: None
         self._folder = folder
         self._templates = dict(templates)
@@ -112,6 +114,17 @@ class LocalBackend:
                 self._withdraw(member, if_idle=True)
         self._list()
         self._poke.set()
+
+    def node_seconds(self) -> dict[str, float]:
+        """How long node processes have run, by pool: from being asked for, or adopted, to the end.
+
+        What a fleet costs.
+        """
+        seconds = dict(self._ended_s)
+        for member in self._members.values():
+            pool = member.order.pool
+            seconds[pool] = seconds.get(pool, 0.0) + self._clock() - member.asked
+        return seconds
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -253,12 +266,13 @@ class LocalBackend:
 
     def _bury(self, member: Member) -> None:
         name, pool = member.name, member.order.pool
+        ran_s = self._clock() - member.asked
+        self._ended_s[pool] = self._ended_s.get(pool, 0.0) + ran_s
         if member.leaving or (member.record is not None and member.record.ended):
             self._log.info("node has left", node=name, pool=pool)
         else:
             self.crashes[pool] += 1
-            now = self._clock()
-            pause_s = self._backoffs[pool].crashed(now, now - member.asked)
+            pause_s = self._backoffs[pool].crashed(self._clock(), ran_s)
             self._log.error(
                 "node crashed",
                 node=name,
