@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 import elastron
 from elastron.cli import (
     archive,
+    check,
     configs,
     controller,
     down,
@@ -98,6 +99,7 @@ app.command(rich_help_panel=_SCANS)(recon.recon)
 app.command(rich_help_panel=_SCANS)(view.view)
 app.command(rich_help_panel=_SCANS)(export.export)
 app.command(rich_help_panel=_SCANS)(inspect.inspect)
+app.command(rich_help_panel=_SCANS)(check.check)
 app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
 app.command(rich_help_panel=_SERVERS)(node.node)
