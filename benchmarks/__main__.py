@@ -13,7 +13,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy
 import scipy
 
-NAMES = ("decoder", "floor", "chains", "node", "storage")
+NAMES = (
+    *("decoder", "floor", "chains", "node", "storage"),
+    *("gateway", "tls", "placement", "distributed", "fleet", "simulator"),
+)
 
 
 def main() -> None:
