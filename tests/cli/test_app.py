@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -23,14 +23,15 @@ from elastron.node import NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/cli.md"
 
-COMMANDS = {
-    " ".join(path): command
-    for name, group in typer.main.get_command(app).commands.items()  # pyright: ignore
-    for path, command in [
-        ((name,), group),
-        *(((name, sub), inner) for sub, inner in getattr(group, "commands", {}).items()),
-    ]
-}
+def _commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """Every command below a group, with its name."""
+    for name, command in group.commands.items():
+        yield " ".join((*path, name)), command
+        if hasattr(command, "commands"):
+            yield from _commands(command, *path, name)
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app)))
 
 
 def test_the_version(run):

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 import elastron
 from elastron.cli import (
+    access,
     archive,
     check,
     configs,
@@ -30,6 +31,7 @@ from elastron.cli import (
     simulate,
     status,
     storage,
+    tunnel,
     up,
     view,
     workers,
@@ -92,6 +94,7 @@ def _elastron(
 
 _SCANS = "Scans and images"
 _SERVERS = "Servers"
+_ACCESS = "Ways in"
 
 app.command(rich_help_panel=_SCANS)(send.send)
 app.command(rich_help_panel=_SCANS)(fetch.fetch)
@@ -115,6 +118,8 @@ app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(simulate.simulate)
 app.add_typer(controller.app, name="controller", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(query.query)
+app.add_typer(access.app, name="access", rich_help_panel=_ACCESS)
+app.add_typer(tunnel.app, name="tunnel", rich_help_panel=_ACCESS)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
 
 # Completion asks often; without colour and panels it answers quicker.
