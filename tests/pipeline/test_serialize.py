@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elastron.pipeline import load_config, parse_config, serialize_config, stock_config_names
+from elastron.pipeline import (
+    load_config,
+    parse_config,
+    serialize_config,
+    stock_config_names,
+    written_by_node,
+)
 from elastron.pipeline.config import (
     Config,
     Connect,
@@ -21,6 +27,7 @@ from elastron.pipeline.config import (
     Stream,
     Writer,
 )
+from elastron.pipeline.load import _stock_folder
 
 words = st.text("abcXYZ019_ .<>&\"'é", max_size=12).map(str.strip)
 names = words.filter(bool)
@@ -79,3 +86,52 @@ def test_parsing_what_was_serialised_gives_the_same_config(config: Config) -> No
 def test_stock_configs_survive(name: str) -> None:
     config = load_config(name)
     assert parse_config(serialize_config(config), name) == config
+
+
+#: As pugixml writes what the Gadgetron sends to a worker.
+FROM_A_GADGETRON = b"""<?xml version="1.0"?>
+<configuration>
+\t<version>2</version>
+\t<readers>
+\t\t<reader>
+\t\t\t<dll></dll>
+\t\t\t<classname>MRIImageReader</classname>
+\t\t</reader>
+\t</readers>
+\t<writers />
+\t<stream key="PureStream">
+\t\t<gadget>
+\t\t\t<dll>gadgetron_mricore</dll>
+\t\t\t<classname>ComplexToFloatGadget</classname>
+\t\t\t<name>Convert &amp; go</name>
+\t\t\t<property name="a" value="1 &lt; &quot;2&quot;" />
+\t\t\t<property name="b" value="" />
+\t\t</gadget>
+\t</stream>
+</configuration>
+"""
+
+
+def test_a_config_that_a_node_wrote_is_told_from_peoples() -> None:
+    assert written_by_node(FROM_A_GADGETRON, parse_config(FROM_A_GADGETRON))
+    for changed in (
+        FROM_A_GADGETRON.replace(b"</version>", b"</version><!-- mine -->"),
+        FROM_A_GADGETRON.replace(b'"1.0"', b'"1.0" encoding="UTF-8"'),
+        FROM_A_GADGETRON.replace(b'<property name="b" value="" />', b""),
+    ):
+        people = b"<!--" in changed or b"encoding" in changed
+        assert written_by_node(changed, parse_config(changed)) is not people
+
+
+@given(configs)
+@settings(deadline=None)
+def test_what_we_write_is_written_by_a_node(config: Config) -> None:
+    xml = serialize_config(config)
+    assert written_by_node(xml, parse_config(xml))
+    assert written_by_node(xml + b"\0", parse_config(xml))
+
+
+@pytest.mark.parametrize("name", stock_config_names())
+def test_stock_configs_are_written_by_people(name: str) -> None:
+    xml = (_stock_folder() / name).read_bytes()
+    assert not written_by_node(xml, parse_config(xml))

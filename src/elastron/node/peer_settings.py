@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from elastron.errors import ConfigError
 from elastron.pipeline import DistributionLimits
-from elastron.service.workers import parse_workers
+from elastron.service.workers import format_workers
 
 MIB = 2**20
 GIB = 2**30
@@ -17,11 +17,9 @@ GIB = 2**30
 
 def _checked(text: str) -> str:
     try:
-        (address,) = parse_workers(f'["{text}"]')
-    except (ConfigError, ValueError) as error:
+        format_workers([text])
+    except ConfigError as error:
         raise ValueError(f"{text!r} is not HOST:PORT, e.g. node-2:9002 or [::1]:9002") from error
-    if address != text:
-        raise ValueError(f"{text!r} is not HOST:PORT")
     return text
 
 

@@ -52,6 +52,7 @@ class TcpPeers:
         self._lock = threading.Lock()
         self._found: list[str] = []
         self._asked = self._found_at = float("-inf")
+        self._warned = ""
 
     def discover(self) -> Sequence[str]:
         """Peers that are ready now, best first; asks again only after a while."""
@@ -86,11 +87,13 @@ class TcpPeers:
         try:
             found = self._sources()
         except ElastronError as error:
-            self._log.warning("other nodes cannot be listed", reason=str(error))
+            if str(error) != self._warned:  # not each time again
+                self._warned = str(error)
+                self._log.warning("other nodes cannot be listed", reason=self._warned)
             if now - self._found_at > _BELIEVED_S:
                 self._found = []
             return
-        self._found_at = now
+        self._found_at, self._warned = now, ""
         self._found = [each for each in dict.fromkeys(found) if not self._is_own(each)]
 
     def _sources(self) -> list[str]:

@@ -6,7 +6,7 @@ A peer's attempt has two threads: one sends what the part's spool holds and gets
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from elastron.errors import ConnectionLostError, ElastronError
@@ -16,6 +16,7 @@ from elastron.pipeline.parts import Part
 from elastron.pipeline.remote import Link, Remote, results
 from elastron.wire import Buffer, Decoder, encode, message_id
 from elastron.wire.messages import Close
+from elastron.wire.parts import bytes_of
 
 
 class Owner(Protocol):
@@ -113,14 +114,14 @@ class PeerAttempt:
     def _send(self, link: Link) -> None:
         link.send(self._greeting)
         for piece in self._pieces():
-            link.send((piece,))
+            link.send(piece)
             with self._owner.changed:
-                self.sent_bytes += len(piece)
+                self.sent_bytes += sum(map(bytes_of, piece))
                 self._owner.changed.notify_all()
         if not self._aborted:
             link.send(encode(Close()))
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[Sequence[Buffer]]:
         """The part's data as they come, until it is complete."""
         changed, spool = self._owner.changed, self.part.spool
         index = 0
@@ -148,7 +149,8 @@ class PeerAttempt:
                 failure = ConnectionLostError("it closed before it had all data of the part")
         except Exception as error:  # reported to the owner
             failure = error
-        link.abort()
+        with self._owner.changed:
+            self.abort()  # the sender may wait for more
         self._owner.ended(self, failure)
 
 
@@ -207,5 +209,6 @@ class LocalAttempt:
         for index in range(len(spool)):
             if self._aborted:
                 raise ElastronError("aborted")
-            decoder.feed(spool.read(index))
+            for buffer in spool.read(index):
+                decoder.feed(buffer)
             yield from decoder.messages()  # type: ignore[misc]  # the spool holds data only

@@ -121,6 +121,11 @@ class PeerLane:
         self._thread = threading.Thread(target=self._run, name="lane sender", daemon=True)
 
     @property
+    def proven(self) -> bool:
+        """It has answered before."""
+        return self._latest_s is not None
+
+    @property
     def has_room(self) -> bool:
         """It should get another job."""
         depth = _DEPTH_SHORT if (self._latest_s or _FIRST_S) < _LONG_S else _DEPTH_LONG
@@ -215,7 +220,8 @@ class PeerLane:
                     failure = ConnectionLostError("it closed before it had answered everything")
         except Exception as error:  # reported to the owner
             failure = error
-        link.abort()
+        with self._owner.changed:
+            self.abort()  # the sender may wait for more
         self._owner.ended(self, failure)
 
     def _answer(self, item: Item) -> None:

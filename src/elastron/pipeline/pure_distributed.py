@@ -224,7 +224,10 @@ class _PureDistribution:
         reached = {lane.peer for lane in self._lanes}
         peer = self._choice.choose(now, job.avoided | reached)
         if peer is None and best is None:
-            peer = self._choice.choose(now, job.avoided)
+            unproven = {
+                lane.peer for lane in self._lanes if isinstance(lane, PeerLane) and not lane.proven
+            }
+            peer = self._choice.choose(now, job.avoided | unproven)
         if peer is None:
             return best
         self._choice.started(peer, now)

@@ -11,10 +11,11 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from elastron.errors import ReconstructionError
 from elastron.wire import Buffer
+from elastron.wire.parts import bytes_of
 
 _VECTOR_MAX = 1024  # buffers in one system call (IOV_MAX)
 
@@ -81,12 +82,22 @@ class SpoolSpace:
             ) from error
 
 
+class _OnDisk(NamedTuple):
+    """Where a piece lies in the spool's file."""
+
+    offset: int
+    length: int
+
+
 class Spool:
-    """Pieces in order; one thread appends, others read."""
+    """Pieces in order; one thread appends, others read.
+
+    In memory a piece is the buffers it came as, not a copy: readouts stay where they were received.
+    """
 
     def __init__(self, space: SpoolSpace) -> None:
         self._space = space
-        self._pieces: list[bytes | tuple[int, int]] = []
+        self._pieces: list[Sequence[Buffer] | _OnDisk] = []
         self._file: IO[bytes] | None = None
         self._memory = 0
         self._disk = 0
@@ -100,43 +111,43 @@ class Spool:
         return self._memory + self._disk
 
     def append(self, buffers: Sequence[Buffer]) -> int:
-        """Keep one piece, a copy; returns its size in bytes.
+        """Keep one piece; returns its size in bytes.
 
         Raises:
             ReconstructionError: there is no room for it.
         """
-        count = sum(memoryview(buffer).nbytes for buffer in buffers)
+        count = sum(map(bytes_of, buffers))
         if self._space.take(count):
             self._memory += count
-            self._pieces.append(b"".join(buffers))
+            self._pieces.append(buffers)
             return count
         offset, self._disk = self._disk, self._disk + count
         self._write(buffers, offset)
-        self._pieces.append((offset, count))
+        self._pieces.append(_OnDisk(offset, count))
         return count
 
-    def read(self, index: int) -> bytes:
+    def read(self, index: int) -> Sequence[Buffer]:
         """One piece.
 
         Raises:
             ReconstructionError: the file cannot be read.
         """
         piece = self._pieces[index]
-        if isinstance(piece, bytes):
+        if not isinstance(piece, _OnDisk):
             return piece
-        offset, count = piece
+        data = bytearray()
         try:
             if self._file is None:
                 raise OSError("it was closed")
-            data = b""
-            while len(data) < count:  # the kernel gives 2 GiB at most at a time
-                more = os.pread(self._file.fileno(), count - len(data), offset + len(data))
+            while len(data) < piece.length:  # the kernel gives 2 GiB at most at a time
+                left = piece.length - len(data)
+                more = os.pread(self._file.fileno(), left, piece.offset + len(data))
                 if not more:
-                    raise OSError(f"it ends after {offset + len(data)} bytes")
-                data = data + more if data else more
+                    raise OSError(f"it ends after {piece.offset + len(data)} bytes")
+                data += more
         except (OSError, ValueError) as error:
             raise ReconstructionError(f"A temporary file cannot be read: {error}.") from error
-        return data
+        return (data,)
 
     def close(self) -> None:
         """Free everything; nothing can be read any more."""

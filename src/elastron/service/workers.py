@@ -64,12 +64,14 @@ def format_workers(workers: Iterable[str]) -> str:
     """The list as the Gadgetron takes it.
 
     Raises:
-        ConfigError: an address that the grammar cannot hold.
+        ConfigError: something that is no address.
     """
     workers = list(workers)
     text = "[" + ", ".join(f'"{worker}"' for worker in workers) + "]"
-    if workers and parse_workers(text) != workers:
-        raise ConfigError("an address cannot be listed: it holds quotes, brackets or blanks")
+    # The grammar takes quotes and blanks within a host; nothing can be reached there.
+    plain = not any(re.search(r'[\s"\\]', worker) for worker in workers)
+    if not plain or (workers and parse_workers(text) != workers):
+        raise ConfigError("a worker is listed as host:port, without quotes or blanks")
     return text
 
 
