@@ -36,6 +36,15 @@ def test_covariance_sum_is_the_definition():
     np.testing.assert_allclose(covariance_sum(noise), want, rtol=1e-4)
 
 
+@pytest.mark.parametrize("cuts", [[1], [7], [10, 11, 30], list(range(1, 40))])
+def test_covariance_sum_has_the_same_bits_in_any_batches(cuts: list[int]):
+    noise = correlated_noise(6, 40, 256)
+    total = None
+    for part in np.split(noise, cuts):
+        total = covariance_sum(part, total)
+    np.testing.assert_array_equal(total, covariance_sum(noise))
+
+
 def test_unknown_noise_changes_nothing_and_a_singular_covariance_is_an_error():
     np.testing.assert_array_equal(prewhitening_matrix(np.zeros((3, 3), np.complex64)), np.eye(3))
     with pytest.raises(DataError, match="positive definite"):

@@ -112,7 +112,7 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
         if self.context.storage is None and self._imaging_seen:
             return  # nobody asked for it to be kept
         measured = NoiseCovariance(
-            self._sum / (self._samples - 1),
+            (self._sum / (self._samples - 1)).astype(np.complex64),
             tuple(self._labels),
             self._samples,
             self._noise_dwell_us,
@@ -134,17 +134,18 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
             or self._loaded is not None
         ):
             return
-        part = covariance_sum(noise.data)
-        if self._sum is not None and part.shape != self._sum.shape:
+        if self._sum is not None and noise.data.shape[1] != len(self._sum):
             raise DataError(
-                f"NoiseAdjust: noise readouts of {len(self._sum)} and of {len(part)} channels"
+                f"NoiseAdjust: noise readouts of {len(self._sum)} and of "
+                f"{noise.data.shape[1]} channels"
             )
-        if not np.isfinite(part).all():
+        total = covariance_sum(noise.data, self._sum)
+        if not np.isfinite(total).all():
             raise DataError(
                 "NoiseAdjust: noise readouts with samples that are not finite, from scan counter "
                 f"{noise.headers['scan_counter'][0]}"
             )
-        self._sum = part if self._sum is None else self._sum + part
+        self._sum = total
         self._samples += noise.data.shape[0] * noise.data.shape[2]
         if not self._noise_dwell_us:
             self._noise_dwell_us = (
@@ -174,7 +175,7 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
             noise_dwell_us = self._loaded.dwell_time_us
             samples = self._loaded.sample_count
         elif self._sum is not None and self._samples > 1:
-            covariance = self._sum / (self._samples - 1)
+            covariance = (self._sum / (self._samples - 1)).astype(np.complex64)
             noise_dwell_us, samples = self._noise_dwell_us, self._samples
         else:
             return

@@ -20,18 +20,25 @@ from elastron.errors import DataError
 _BLOCK_BYTES = 1 << 18
 
 
-def covariance_sum(noise: Any) -> Any:
+def covariance_sum(noise: Any, earlier: Any = None) -> Any:
     """Sum over samples of conj(n_i) n_j.
+
+    Added up readout by readout, so that the result has the same bits however the readouts of a
+    scan are spread over batches.
 
     Args:
         noise: complex64, (n, channels, samples).
+        earlier: sum over the readouts before, from this function.
 
     Returns:
-        complex64, (channels, channels), Hermitian.
+        complex128, (channels, channels), Hermitian; a new array.
     """
     xp = array_namespace(noise)
-    flat = xp.reshape(xp.permute_dims(noise, (1, 0, 2)), (noise.shape[1], -1))
-    return xp.conj(flat) @ xp.matrix_transpose(flat)
+    channels = noise.shape[1]
+    total = xp.zeros((channels, channels), dtype=xp.complex128) if earlier is None else earlier + 0
+    for readout in noise:
+        total += xp.conj(readout) @ xp.matrix_transpose(readout)
+    return total
 
 
 def prewhitening_matrix(covariance: np.ndarray) -> np.ndarray:
