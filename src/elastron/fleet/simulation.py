@@ -249,7 +249,8 @@ class _Simulation:
         )
         for _ in range(plan.desired - len(live)):
             self._start(pool, now, delay_s=pool.settings.start_delay_s)
-        self._stop(pool, removable(live, len(live) - plan.desired), now)
+        if len(live) > plan.desired:
+            self._stop(pool, removable(live, len(live) - plan.desired), now)
         pool.history = plan.history
         pool.due_s = self._poll_at(now + 0.5 * self._poll_s)
         if plan.desired == before and not self._assumptions.every_poll:
