@@ -157,7 +157,7 @@ async def test_bytes_that_nobody_needs_again_are_let_go() -> None:
 async def test_a_scan_waits_for_another_to_end() -> None:
     space = make_space()
     first, second = space.open(), space.open()
-    await first.append(bytes(7 * MIB))
+    await first.append(bytes(6 * MIB))
     growing = asyncio.create_task(second.append(bytes(4 * MIB)))
     for _ in range(100):
         await asyncio.sleep(0)
@@ -172,7 +172,7 @@ async def test_a_scan_waits_for_another_to_end() -> None:
 async def test_the_largest_gives_up_when_all_wait_for_each_other() -> None:
     space = make_space()
     large, small = space.open(), space.open()
-    await large.append(bytes(5 * MIB))
+    await large.append(bytes(4 * MIB))
     await small.append(bytes(2 * MIB))
     tasks = [asyncio.create_task(each.append(bytes(4 * MIB))) for each in (large, small)]
     with pytest.raises(JournalFullError, match="no other scan will free any"):
@@ -187,7 +187,7 @@ async def test_the_largest_gives_up_when_all_wait_for_each_other() -> None:
 async def test_patience_ends() -> None:
     space = make_space(room_timeout_s=0.05)
     computing, growing = space.open(), space.open()
-    await computing.append(bytes(7 * MIB))  # may end at any time: it is waited for
+    await computing.append(bytes(6 * MIB))  # may end at any time: it is waited for
     with pytest.raises(JournalFullError, match=r"for 0.05 s"):
         await growing.append(bytes(4 * MIB))
     computing.close()
@@ -235,7 +235,7 @@ async def test_closing_while_the_disk_is_written(tmp_path: Path) -> None:
     space = make_space(tmp_path)
     for seed in range(10):
         journal = space.open()
-        await journal.append(noise(7 * MIB + MIB // 2, seed))
+        await journal.append(noise(6 * MIB + MIB // 2, seed))
         await asyncio.sleep(0)  # a spill has begun
         journal.close()
     for _ in range(1000):
@@ -265,4 +265,17 @@ async def test_what_is_held_stays_in_memory(tmp_path: Path) -> None:
     assert journal.peek(held.start, held.stop - held.start) == data[held]
     assert space.disk_bytes > 0
     journal.close()
+    await space.stop()
+
+
+async def test_a_large_scan_leaves_room_for_small_ones() -> None:
+    space = make_space()
+    large = space.open()
+    with pytest.raises(JournalFullError):
+        await large.append(bytes(9 * MIB))
+    small = [space.open() for _ in range(3)]
+    for journal in small:
+        await journal.append(bytes(MIB // 4))
+    for journal in (large, *small):
+        journal.close()
     await space.stop()

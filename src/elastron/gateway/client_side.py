@@ -85,7 +85,9 @@ class ClientSide:
         config: what it asked for.
         header: its MRD header; None: it sent none.
         may_go: offset up to which a node may be sent its input.
-        started: config and header are there: what follows is the node's.
+        started: a node is wanted: what follows is the node's to judge.
+        complete: config and header are there, or CLOSE instead of a header.
+        config_came: when the config was there (monotonic, s).
         closed: CLOSE came.
         eof: its last byte came.
         failed: it sent what is no message, or ended within one: what is wrong with it.
@@ -110,6 +112,8 @@ class ClientSide:
         self.header: HeaderXml | None = None
         self.may_go = 0
         self.started = False
+        self.complete = False
+        self.config_came: float | None = None
         self.closed = False
         self.eof = False
         self.failed: ElastronError | None = None
@@ -137,6 +141,18 @@ class ClientSide:
     def start(self) -> None:
         """Begin to read."""
         self._link.start(self)
+
+    def begin_without_header(self) -> None:
+        """Let a node have what came: the config alone may be all it needs to refuse."""
+        if self.config is not None and not self.started:
+            self._begin()
+            self.may_go = self._framer.whole if self._withheld else self._journal.size
+            self._owner.data_came()
+
+    @property
+    def _withheld(self) -> bool:
+        """The message that has begun may be for us."""
+        return self._framer.message_id in (None, MessageId.QUERY)
 
     def discard(self) -> None:
         """What still comes is of no use."""
@@ -216,8 +232,7 @@ class ClientSide:
             self._journal.leave_out(framer.whole, self._journal.size)
             self._discarding = True
         if self.started:
-            withheld = framer.message_id in (None, MessageId.QUERY)
-            self.may_go = framer.whole if withheld else self._journal.size
+            self.may_go = framer.whole if self._withheld else self._journal.size
             self._owner.data_came()
         if self.closed:
             self._owner.input_over()
@@ -261,16 +276,19 @@ class ClientSide:
             return
         if self.started:  # a wrong one is the node's to refuse
             self.closed = number is MessageId.CLOSE
+            self.complete = self.complete or number in (MessageId.HEADER, MessageId.CLOSE)
             return
         action = self._protocol.receive_id(number)
         match action, self._message(frame):
             case Action.CONFIGURE, ConfigName() | ConfigXml() as config:
                 self.config = config
+                self.config_came = self.last_byte
             case Action.START, HeaderXml() as header:
                 self.header = header
+                self.complete = True
                 self._begin()
             case Action.START_EMPTY, _:
-                self.closed = True
+                self.closed = self.complete = True
                 self._begin()
             case Action.FINISH, _:
                 self.closed = True

@@ -97,7 +97,7 @@ class Journal:
             raise AssertionError("the journal is closed")
         last = self._pieces[-1] if self._pieces else None
         if last is None or last.segment is None or last.size == len(last.segment.memory):
-            segment = self._space.take(first=last is None)
+            segment = self._space.take(self)
             if segment is None:
                 return None
             last = _Piece(self.size, segment)

@@ -17,7 +17,11 @@ from elastron.gateway.memory import FIRST_BYTES, SEGMENT_BYTES, Segment, Segment
 from elastron.gateway.settings import JournalSettings
 
 #: Of the memory: above it segments are written to disk, so that room is there before it is needed.
-_SPILL_ABOVE = 7 / 8
+_SPILL_ABOVE = 3 / 4
+#: Of the memory: the rest is kept for small journals, so that one endless scan stops no other.
+_LARGE_ONES = 7 / 8
+#: Of the memory: up to it a journal is small.
+_SMALL = 1 / 16
 #: A disk that was full is tried again after so long.
 _DISK_PAUSE_S = 2.0
 _DISK_THREADS = 2
@@ -106,15 +110,14 @@ class JournalSpace:
             raise AssertionError("there is no folder")
         return DiskFile(self.settings.folder, self._threads)
 
-    def take(self, *, first: bool) -> Segment | None:
-        """A segment, small if it is a journal's first; None: there is no room now."""
-        pool = self._small if first else self._pool
-        memory_bytes = self.memory_bytes + pool.segment_bytes
-        if memory_bytes > self.settings.memory_bytes_max:
+    def take(self, journal: Journal) -> Segment | None:
+        """A segment, small if it is the journal's first; None: there is no room now."""
+        if not self.has_room(journal):
             self._spill()
             return None
-        self.memory_bytes = memory_bytes
-        if memory_bytes > _SPILL_ABOVE * self.settings.memory_bytes_max:
+        pool = self._pool if journal.size else self._small
+        self.memory_bytes += pool.segment_bytes
+        if self.memory_bytes > _SPILL_ABOVE * self.settings.memory_bytes_max:
             self._spill()
         return pool.take()
 
@@ -123,13 +126,10 @@ class JournalSpace:
         size = len(segment.memory)
         (self._small if size == self._small.segment_bytes else self._pool).give(segment)
         self.memory_bytes -= size
-        if self.has_room:
-            # More than one may find room; who comes too late waits again.
-            while self._waiting:
-                _, waiter = self._waiting.popleft()
-                if not waiter.done():
-                    waiter.set_result(None)
-                    break
+        for journal, waiter in self._waiting:
+            if not waiter.done() and self.has_room(journal):
+                waiter.set_result(None)
+                break  # the next one is for the next segment
 
     def closed(self, journal: Journal) -> None:
         """A journal was closed."""
@@ -141,11 +141,12 @@ class JournalSpace:
             self._spill()
             self._look_for_stuck()
 
-    @property
-    def has_room(self) -> bool:
-        """A journal would get a segment now."""
-        room = self.settings.memory_bytes_max - self.memory_bytes
-        return room >= self._pool.segment_bytes
+    def has_room(self, journal: Journal) -> bool:
+        """The journal would get a segment now."""
+        memory_bytes_max = self.settings.memory_bytes_max
+        small = journal.memory_bytes <= _SMALL * memory_bytes_max
+        most = memory_bytes_max * (1 if small else _LARGE_ONES)
+        return self.memory_bytes + self._pool.segment_bytes <= most
 
     async def wait(self, journal: Journal) -> None:
         """Return when there may be room for `journal`.
@@ -153,7 +154,7 @@ class JournalSpace:
         Raises:
             JournalFullError: there will be none.
         """
-        if self.has_room:
+        if self.has_room(journal):
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (journal, waiter)

@@ -11,6 +11,8 @@ import contextlib
 import socket
 from typing import Protocol
 
+from elastron.gateway.poller import Poller
+
 #: Taken at once by a TLS connection, which encrypts and so copies anyway.
 _TLS_PIECE_BYTES = 256 << 10
 _SCRATCH_BYTES = 64 << 10
@@ -73,10 +75,11 @@ class SocketLink:
 
     Args:
         sock: connected, non-blocking; closed with the link.
+        poller: watches it.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self._poller = poller
         self._socket = sock
         self._fd = sock.fileno()
         self._end: End | None = None
@@ -94,13 +97,13 @@ class SocketLink:
         """See `Link`."""
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._fd)
+            self._poller.remove_reader(self._fd)
 
     def resume(self) -> None:
         """See `Link`."""
         if not self._reading and not self._unreadable and self._end is not None:
             self._reading = True
-            self._loop.add_reader(self._fd, self._receive)
+            self._poller.add_reader(self._fd, self._receive)
 
     def send(self, data: memoryview) -> int:
         """See `Link`."""
@@ -111,12 +114,12 @@ class SocketLink:
         except (BlockingIOError, InterruptedError):
             if not self._writing:
                 self._writing = True
-                self._loop.add_writer(self._fd, self._writable)
+                self._poller.add_writer(self._fd, self._writable)
         except OSError as error:
             self._unwritable = True
             # What the peer said before it went may still be there: reading will find the end.
             if self._unreadable:
-                self._loop.call_soon(self._broken, _words(error))
+                asyncio.get_running_loop().call_soon(self._broken, _words(error))
         return 0
 
     def end(self) -> None:
@@ -170,7 +173,7 @@ class SocketLink:
     def _no_writer(self) -> None:
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._fd)
+            self._poller.remove_writer(self._fd)
 
     def _broken(self, reason: str) -> None:
         self.pause()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from elastron.errors import ConnectError
 from elastron.gateway.journal import Journal
-from elastron.gateway.links import SocketLink
+from elastron.gateway.links import Link
 from elastron.gateway.output import Output
 from elastron.gateway.pump import Pump
 from elastron.service.address import Address
@@ -42,7 +42,7 @@ class NodeSide:
     """One attempt at one node; the `End` of its link.
 
     Args:
-        sock: connected to it.
+        link: to it.
         journal: what it is sent.
         output: where its messages go.
         owner: who is told.
@@ -51,8 +51,8 @@ class NodeSide:
         pump: sends the journal.
     """
 
-    def __init__(self, sock: socket.socket, journal: Journal, output: Output, owner: Owner) -> None:
-        self._link = SocketLink(sock)
+    def __init__(self, link: Link, journal: Journal, output: Output, owner: Owner) -> None:
+        self._link = link
         self._output = output
         self._owner = owner
         self._last_byte = time.monotonic()

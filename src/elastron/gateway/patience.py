@@ -17,7 +17,7 @@ class Progress:
 
     Attributes:
         connected: when the client connected.
-        started: config and header are there.
+        complete: config and header are there.
         input_over: nothing more is expected of the client.
         incomplete: since when (s) a message has been incomplete, and its bytes; None: none is.
         last_byte: when the client last sent something.
@@ -30,7 +30,7 @@ class Progress:
     """
 
     connected: float
-    started: bool
+    complete: bool
     input_over: bool
     incomplete: tuple[float, int] | None
     last_byte: float
@@ -44,11 +44,11 @@ class Progress:
 
 def client_fault(settings: GatewaySettings, seen: Progress, now: float) -> DeadlineError | None:
     """What the client did too slowly, in a node's words; None: nothing."""
-    if not seen.started and now - seen.connected > settings.handshake_timeout_s:
+    grace_s = _GRACE_S if seen.on_node else 0.0
+    if not seen.complete and now - seen.connected > settings.handshake_timeout_s + grace_s:
         return DeadlineError(
             f"no complete config and header within {settings.handshake_timeout_s:g} s of connecting"
         )
-    grace_s = _GRACE_S if seen.on_node else 0.0
     if seen.incomplete is not None:
         elapsed_s, count = seen.incomplete
         allowed_s = settings.message_timeout_s

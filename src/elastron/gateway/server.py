@@ -17,28 +17,29 @@ import structlog
 
 from elastron.gateway.admin import admin_server
 from elastron.gateway.archive import Archive
-from elastron.gateway.door import Door
+from elastron.gateway.door import Door, refuse
 from elastron.gateway.events import Events
 from elastron.gateway.journal_space import JournalSpace
 from elastron.gateway.links import Link, SocketLink, TlsLink
 from elastron.gateway.metrics import Metrics, Readings
 from elastron.gateway.nodes import Registry
 from elastron.gateway.placement import Placer
+from elastron.gateway.poller import Poller
 from elastron.gateway.results import Results
 from elastron.gateway.session import Session
 from elastron.gateway.settings import GatewaySettings
 from elastron.gateway.tls import Tls, TlsPeer
 from elastron.service.address import Address
 from elastron.service.listening import listen
-from elastron.wire import encode
-from elastron.wire.faults import LOCATION, Fault, fault_words
-from elastron.wire.messages import Close, Text
+from elastron.wire.faults import Fault, fault_words
 
 _TICK_S = 0.5
 #: Ticks between two looks at memory that is not needed, and at results that are too old.
 _TRIM_TICKS = 2
 #: Descriptors for everything but clients and nodes: listeners, admin, journals, libraries.
 _DESCRIPTORS_OWN = 256
+#: At the stop, for sessions to leave their nodes and for the archive to write what it has begun.
+_STOP_S = 60.0
 
 
 class Gateway:
@@ -73,6 +74,7 @@ class Gateway:
         self.placer = Placer(self.registry, settings.placement, self.events)
         self.archive = Archive(settings.archive, on_done=lambda ok: self.metrics.archived(ok=ok))
         self.results = Results(settings.results)
+        self._poller: Poller | None = None
         self._tls: list[Tls] = []
         self._doors: list[Door] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +94,8 @@ class Gateway:
         """
         stack = self._stack
         try:
+            self._poller = Poller()
+            stack.callback(self._poller.close)
             listeners = self._listen()
             stack.push_async_callback(self.journal_space.stop)
             self.journal_space.start()
@@ -127,8 +131,8 @@ class Gateway:
             door.close()
         for session in list(self.sessions.values()):
             session.abort()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self.settings.linger_timeout_s)
+        if self._tasks:  # what is being archived comes to its end
+            await asyncio.wait(self._tasks, timeout=_STOP_S)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -206,6 +210,13 @@ class Gateway:
             "ready": self.unready_reason() is None,
         }
 
+    @property
+    def poller(self) -> Poller:
+        """Watches the sockets."""
+        if self._poller is None:
+            raise AssertionError("the gateway was not started")
+        return self._poller
+
     def cancel(self, session_id: str, reason: str) -> bool:
         """End a session, telling its client why; False if there is none of that id."""
         session = self.sessions.get(session_id)
@@ -260,6 +271,7 @@ class Gateway:
             self._doors.append(
                 Door(
                     sock,
+                    self.poller,
                     on_client,
                     silent_max=silent_max,
                     at_once=tls is not None,
@@ -274,9 +286,10 @@ class Gateway:
     def _plain_client(self, sock: socket.socket, peer: str) -> None:
         reason = self._refusal()
         if reason is not None:
-            self._refuse(sock, reason)
+            refuse(sock, reason)
+            sock.close()
             return
-        self._begin(SocketLink(sock), peer)
+        self._begin(SocketLink(sock, self.poller), peer)
 
     def _tls_client(self, tls: Tls, sock: socket.socket, peer: str) -> None:
         task = asyncio.create_task(self._shake_hands(tls, sock, peer))
@@ -300,14 +313,6 @@ class Gateway:
             self.metrics.refused("full")
             return f"the gateway has {len(self.sessions)} scans and takes no more; try again later"
         return None
-
-    def _refuse(self, sock: socket.socket, reason: str) -> None:
-        """Few words, for a client that cannot be served; it must cost next to nothing."""
-        words = Text(f"[{LOCATION}] ERROR: {reason}")
-        with contextlib.suppress(OSError):
-            sock.recv(1 << 20)  # unread data would make the close a reset
-            sock.sendmsg([*encode(words), *encode(Close())])
-        sock.close()
 
     def _begin(self, link: Link, peer: str, who: TlsPeer | None = None) -> None:
         session_id = secrets.token_hex(4)

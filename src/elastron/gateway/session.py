@@ -12,26 +12,25 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from elastron.errors import (
-    CapacityError,
-    ConnectError,
     ConnectionLostError,
     DeadlineError,
     JournalFullError,
     ProtocolError,
 )
 from elastron.gateway import patience
+from elastron.gateway.attempts import Attempts
 from elastron.gateway.client_side import ClientSide
+from elastron.gateway.estimate import session_memory_bytes
 from elastron.gateway.links import Link
-from elastron.gateway.node_side import NodeSide, connect
+from elastron.gateway.node_side import NodeSide
 from elastron.gateway.output import Output
-from elastron.gateway.placement import Placement, Request
+from elastron.gateway.placement import Request
 from elastron.gateway.pools import Class, classify
-from elastron.gateway.relay import Failure, Outcome, Phase, Reason, Relay, Step
+from elastron.gateway.relay import Outcome, Phase, Relay, Step
 from elastron.gateway.settings import WhenFull
 from elastron.service.queries import answer
 from elastron.wire.faults import LOCATION
@@ -41,10 +40,11 @@ from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Response
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
 
-_T = TypeVar("_T")
 _INPUT = f"{LOCATION}/Connection Input Thread"
 #: Questions of one session; a client asks a handful.
 _QUERIES_MAX = 1000
+#: Config and header come together; a client that waits in between waits for a word on its config.
+_HEADER_WAIT_S = 0.5
 #: A port check: connected, and left without a byte.
 PROBE = "probe"
 
@@ -105,14 +105,12 @@ class Session:
         )
         self._class = Class()
         self._connected = time.monotonic()
-        self._received_s: float | None = None
-        self._waited_s: float | None = None
-        self._placed = False
         self._asked: asyncio.Future[bool] = loop.create_future()
-        self._over: asyncio.Future[None] = loop.create_future()
-        self._attempt_over: asyncio.Future[None] | None = None
         self._taken: asyncio.Future[None] = loop.create_future()
-        self._node: NodeSide | None = None
+        self._attempts = Attempts(
+            self, gateway, relay=self._relay, journal=self._input, output=self._output
+        )
+        self._received: float | None = None
         self._words: str | None = None
         self._queries = 0
         self._detach: Query | None = None
@@ -147,7 +145,12 @@ class Session:
         return self._output.pump.at
 
     def describe(self) -> dict[str, Any]:
-        """For `/sessions`; nothing of the patient."""
+        """For `/sessions`; nothing of the patient.
+
+        Times are in seconds since the first byte: `received_s` when the client had sent all,
+        `placed_s` when the first node was found; `waited_s` in queues. None: not yet.
+        """
+        attempts = self._attempts
         return {
             "id": self.id,
             "state": self.state.value,
@@ -161,11 +164,15 @@ class Session:
             "bytes_out": self.bytes_out,
             "acquisitions": self._client.acquisitions,
             "images": self._output.images,
-            "seconds": round(time.monotonic() - self._connected, 3),
-            "received_s": self._received_s,
-            "waited_s": self._waited_s,
+            "seconds": self._since(time.monotonic()),
+            "received_s": self._since(self._received),
+            "placed_s": self._since(attempts.placed),
+            "waited_s": None if attempts.placed is None else round(attempts.waited_s, 3),
             "queue_position": self._gateway.placer.position(self.id),
         }
+
+    def _since(self, time_s: float | None) -> float | None:
+        return None if time_s is None else round(time_s - self._connected, 3)
 
     def cancel(self, reason: str, outcome: Outcome = Outcome.CANCELLED) -> None:
         """End it, telling the client why."""
@@ -179,7 +186,7 @@ class Session:
         """End it without a word, at once."""
         self._quiet = True
         self.cancel("the gateway is stopped")
-        _resolve(self._taken)
+        self._nothing_left()
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -198,116 +205,21 @@ class Session:
             await self._end()
 
     async def _scan(self) -> None:
-        previous: Placement | None = None
-        while not self._relay.ended:
-            if self._relay.pause_s:
-                await self._unless_over(asyncio.sleep(self._relay.pause_s))
-            placement = await self._place(previous)
-            if placement is None:
-                return
-            try:
-                await self._attempt(placement)
-            finally:
-                placement.release()
-            previous = placement
-
-    async def _place(self, previous: Placement | None) -> Placement | None:
-        request = Request(
-            session=self.id,
-            pool=self._class.pool,
-            needs=self._class.needs,
-            memory_bytes=0,
-            tenant=self.tenant,
-            priority=self._class.priority,
-            exclude=self._relay.avoid,
-            after=previous,
-        )
-        self._changed()
-        try:
-            placement = await self._unless_over(self._gateway.placer.place(request))
-        except CapacityError as error:
-            self._gateway.metrics.refused("queue")
-            self._relay.not_placed(str(error))
-            return None
-        if placement is None:
-            return None
-        if self._relay.ended:
-            placement.release()
-            return None
-        self._waited_s = round((self._waited_s or 0.0) + placement.waited_s, 3)
-        if previous is None:
-            self._gateway.metrics.queued(seconds=placement.waited_s, pool=self._class.pool)
-        self._relay.placed(placement.node.id)
-        return placement
-
-    async def _attempt(self, placement: Placement) -> None:
-        node, registry = placement.node, self._gateway.registry
-        failures = len(self._relay.failures)
-        try:
-            sock = await self._unless_over(
-                connect(node.address, timeout_s=self._settings.connect_timeout_s)
+        header = self._client.header
+        await self._attempts.run(
+            Request(
+                session=self.id,
+                pool=self._class.pool,
+                needs=self._class.needs,
+                memory_bytes=0 if header is None else session_memory_bytes(header.xml, self.config),
+                tenant=self.tenant,
+                priority=self._class.priority,
             )
-        except ConnectError as error:
-            registry.failed(node.id, str(error), unreachable=True)
-            self._relay.refused(str(error))
-            self._tell_failure(self._relay.failures[-1])
-            return
-        if sock is None:
-            return
-        if self._relay.ended:
-            sock.close()
-            return
-        self._relay.connected()
-        if not self._placed:
-            self._placed = True
-            self._gateway.metrics.session_started()
-        self._changed()
-        self.log.info("scan goes to a node", node=node.id, attempt=self._relay.attempt)
-        self._attempt_over = over = asyncio.get_running_loop().create_future()
-        self._node = NodeSide(sock, self._input, self._output, self)
-        placement.lost.add_done_callback(self._node_dead)
-        try:
-            self._node.start()
-            self._feed_node()
-            await asyncio.wait({over, self._over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            placement.lost.remove_done_callback(self._node_dead)
-            self._node.close()
-            self._node = self._attempt_over = None
-        for failure in self._relay.failures[failures:]:
-            self._tell_failure(failure)
-            match failure.reason:
-                case Reason.FULL:
-                    registry.full(node.id)
-                case Reason.DRAINING:
-                    registry.draining(node.id)
-                case Reason.RECOUNT:
-                    pass
-                case _:
-                    registry.failed(node.id, failure.words)
-        if len(self._relay.failures) == failures:
-            registry.succeeded(node.id)
-
-    def _tell_failure(self, failure: Failure) -> None:
-        self.log.warning("node failed", node=failure.node, reason=failure.words)
-        if not self._relay.ended:
-            self._gateway.metrics.replayed(failure.reason.value)
-
-    async def _unless_over(self, work: Awaitable[_T]) -> _T | None:
-        """The result of `work`; None if the session is over before."""
-        task = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not task.done():
-                task.cancel()
-        if not task.done():
-            await asyncio.wait({task})
-        return None if task.cancelled() else task.result()
+        )
 
     async def _say_goodbye(self) -> None:
         self.outcome = self.outcome or self._relay.outcome or Outcome.OK
-        self._changed()
+        self.changed()
         words = self._relay.words or self._words
         if words is not None:
             self._output.say(Text(words))
@@ -315,7 +227,7 @@ class Session:
             self._output.say(Close())
         if self._quiet or self._output.client_left:
             return
-        self._output.when_all_sent(lambda: _resolve(self._taken))
+        self._output.when_all_sent(self._nothing_left)
         # If it goes on sending, its words must not fill the socket's buffers meanwhile.
         self._client.discard()
         await self._taken
@@ -333,13 +245,13 @@ class Session:
         self._link.close()
         gateway, output = self._gateway, self._output
         seconds = time.monotonic() - self._connected
-        gateway.ended(self)
+        self._nothing_left()
         gateway.metrics.session_ended(
             outcome,
             seconds=seconds,
             images=output.images,
             pool=self._class.pool,
-            placed=self._placed,
+            placed=self._attempts.placed is not None,
         )
         summary = self.describe() | {"outcome": outcome, "seconds": round(seconds, 3)}
         for name in ("id", "state", "queue_position"):
@@ -351,7 +263,8 @@ class Session:
         # What a client that leaves was sent may never be read: for it nothing counts as taken.
         stayed = not (output.client_left or self._relay.detached)
         all_taken = stayed and output.pump.idle
-        if self._client.started and gateway.archive.wants(outcome):
+        whole = self._client.started and self._relay.protected
+        if whole and gateway.archive.wants(outcome):
             recorded = output.journal if output.recorded else None
             await gateway.archive.keep(self.id, summary, self._input, recorded, outcome)
         self._input.close()
@@ -360,9 +273,7 @@ class Session:
         else:
             gateway.results.discard(self.id)
             output.journal.close()
-
-    def _changed(self) -> None:
-        self._gateway.events.publish("session", self.describe())
+        gateway.ended(self)
 
     # --- what the client does -------------------------------------------------------------------
 
@@ -375,7 +286,7 @@ class Session:
         self._class = classify(
             self._settings.pools, config_name=name, config_xml=xml, tenant=self.tenant
         )
-        _resolve(self._asked, True)
+        self._asked.set_result(True)
 
     def nothing_asked(self) -> None:
         """See `client_side.Owner`."""
@@ -416,12 +327,12 @@ class Session:
     def data_came(self) -> None:
         """See `client_side.Owner`."""
         self._relay.client_data(self._client.whole)
-        self._feed_node()
+        self._feed(self._attempts.node)
 
     def input_over(self) -> None:
         """See `client_side.Owner`."""
         client = self._client
-        self._received_s = round(time.monotonic() - self._connected, 3)
+        self._received = time.monotonic()
         if client.failed is not None:
             self.log.warning(str(client.failed))
             self._relay.client_failed(f"[{_INPUT}] ERROR: {client.failed}")
@@ -433,12 +344,12 @@ class Session:
                 Response(self._answer("elastron::detach"), self._detach.correlation_id)
             )
             self._detach = None
-        self._feed_node()
+        self._feed(self._attempts.node)
 
     def client_ended(self) -> None:
         """See `client_side.Owner`."""
         if self._ending and self._output.pump.idle:
-            _resolve(self._taken)
+            self._nothing_left()
 
     def journal_full(self, error: JournalFullError) -> None:
         """See `client_side.Owner`."""
@@ -446,11 +357,11 @@ class Session:
             self._gateway.metrics.refused("journal")
             self._act(self._relay.cancel(str(error), Outcome.FAILED))
             return
-        if self._node is not None and self._relay.protected:
+        if self._attempts.node is not None and self._relay.protected:
             self.log.warning("the scan goes on without protection", reason=str(error))
             self._relay.protected = False
         self._release_sent()
-        if self._gateway.journal_space.has_room:
+        if self._gateway.journal_space.has_room(self._input):
             self._client.retry()  # else when the node has taken more
 
     def gone(self, reason: str) -> None:
@@ -458,7 +369,7 @@ class Session:
         self._output.client_left = True
         self._output.pump.stop()
         self._link.close()
-        _resolve(self._taken)
+        self._nothing_left()
         if not self._client.started:
             self._quiet = True
             self._no_scan(Outcome.LOST if self._client.bytes else PROBE, None)
@@ -484,8 +395,8 @@ class Session:
 
     def output_room(self) -> None:
         """See `output.Owner`."""
-        if self._node is not None:
-            self._node.resume()
+        if self._attempts.node is not None:
+            self._attempts.node.resume()
 
     def output_full(self, error: JournalFullError) -> None:
         """See `output.Owner`."""
@@ -508,7 +419,7 @@ class Session:
 
     def node_lost(self, reason: str) -> None:
         """See `node_side.Owner`."""
-        untouched = self._node is not None and self._node.pump.at == 0
+        untouched = self._attempts.node is not None and self._attempts.node.pump.at == 0
         self._act(self._relay.lost(reason, untouched=untouched))
 
     def input_lost(self, error: OSError) -> None:
@@ -520,8 +431,14 @@ class Session:
 
     def tick(self, now: float) -> None:
         """Look at the time-outs; about once a second."""
-        if self._ending and self._taken.done():
+        if self._taken.done():
             return
+        if self._ending and self._client.discarded_bytes > self._settings.linger_bytes_max:
+            self._nothing_left()
+            return
+        config_came = self._client.config_came
+        if config_came is not None and now - config_came > _HEADER_WAIT_S:
+            self._client.begin_without_header()
         seen = self._progress(now)
         if (reason := patience.reader_fault(self._settings, seen, now)) is not None:
             self.log.warning("client gave up on", reason=reason)
@@ -537,10 +454,10 @@ class Session:
             self.cancel(f"session lasted longer than {limit_s:g} s", Outcome.TIMEOUT)
 
     def _progress(self, now: float) -> patience.Progress:
-        client, node, pump = self._client, self._node, self._output.pump
+        client, node, pump = self._client, self._attempts.node, self._output.pump
         return patience.Progress(
             connected=self._connected,
-            started=client.started,
+            complete=client.complete,
             input_over=client.over,
             incomplete=client.incomplete_s(now),
             last_byte=client.last_byte,
@@ -554,35 +471,33 @@ class Session:
 
     # Inside
 
-    def _act(self, step: Step) -> Step:
-        """Let the task go on if the relay says so."""
-        if step in (Step.PLACE, Step.FINISH, Step.END):
-            if self._attempt_over is not None:
-                _resolve(self._attempt_over)
-            if self._relay.ended:
-                _resolve(self._over)
-        return step
+    def node_begins(self, node: NodeSide) -> None:
+        """See `attempts.Owner`."""
+        self._feed(node)
+
+    def changed(self) -> None:
+        """See `attempts.Owner`."""
+        self._gateway.events.publish("session", self.describe())
 
     def _no_scan(self, outcome: str, words: str | None) -> None:
         """Nothing is to be reconstructed."""
         if not self._asked.done():
             self.outcome, self._words = outcome, words
-            _resolve(self._asked, False)
+            self._asked.set_result(False)
 
-    def _release_sent(self) -> None:
-        if self._node is not None and not self._relay.protected:
-            self._input.release(self._node.pump.at)
+    def _act(self, step: Step) -> Step:
+        return self._attempts.act(step)
 
-    def _feed_node(self) -> None:
-        client, node = self._client, self._node
+    def _feed(self, node: NodeSide | None) -> None:
+        client = self._client
         if node is not None and not self._relay.ended:
             node.go(client.may_go, half_close=client.over and not client.closed)
 
-    def _node_dead(self, lost: asyncio.Future[str]) -> None:
-        if not lost.cancelled():
-            self._act(self._relay.lost(lost.result(), Reason.DEAD))
+    def _release_sent(self) -> None:
+        node = self._attempts.node
+        if node is not None and not self._relay.protected:
+            self._input.release(node.pump.at)
 
-
-def _resolve(future: asyncio.Future[Any], result: object = None) -> None:
-    if not future.done():
-        future.set_result(result)
+    def _nothing_left(self) -> None:
+        if not self._taken.done():
+            self._taken.set_result(None)

@@ -126,10 +126,11 @@ class GatewaySettings(BaseModel):
         5, gt=0, description="For a connection to a node; one in the same network takes a ms."
     )
     stall_timeout_s: float = Field(
-        60,
+        3600,
         gt=0,
-        description="A node that neither takes data that wait for it nor sends any for so long is "
-        "given up. Long steps of a reconstruction block its input for some seconds.",
+        description="A node that answers, but neither takes data that wait for it nor sends any "
+        "for so long, is given up. Long steps of a reconstruction do that for minutes; nodes that "
+        "hang or are cut off are found much sooner, as they do not answer the registry.",
     )
     handshake_timeout_s: float = Field(
         60,

@@ -1,0 +1,198 @@
+"""A scan's way from node to node, until one has finished it or the relay gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from elastron.errors import CapacityError, ConnectError
+from elastron.gateway import node_side
+from elastron.gateway.journal import Journal
+from elastron.gateway.links import SocketLink
+from elastron.gateway.node_side import NodeSide
+from elastron.gateway.output import Output
+from elastron.gateway.placement import Placement, Request
+from elastron.gateway.relay import Failure, Reason, Relay, Step
+
+if TYPE_CHECKING:
+    from elastron.gateway.server import Gateway
+
+_T = TypeVar("_T")
+
+
+class Owner(node_side.Owner, Protocol):
+    """Whose scan it is.
+
+    Attributes:
+        log: of the session.
+    """
+
+    log: Any
+
+    def node_begins(self, node: NodeSide) -> None:
+        """A node is there: it can be fed."""
+        ...
+
+    def changed(self) -> None:
+        """The scan waits for a node, or has one."""
+        ...
+
+
+class Attempts:
+    """Places, connects and waits, as the relay says.
+
+    Args:
+        owner: whose scan it is.
+        gateway: whose placer, registry and metrics are used.
+        relay: decides.
+        journal: of the client's input.
+        output: to the client.
+
+    Attributes:
+        node: that has the scan now.
+        placed: when the first node was found (monotonic, s); None before.
+        waited_s: in queues so far.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        gateway: Gateway,
+        *,
+        relay: Relay,
+        journal: Journal,
+        output: Output,
+    ) -> None:
+        self._gateway = gateway
+        self._relay = relay
+        self._journal = journal
+        self._output = output
+        self._owner = owner
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._attempt_over: asyncio.Future[None] | None = None
+        self._unreachable = False
+        self.node: NodeSide | None = None
+        self.placed: float | None = None
+        self.waited_s = 0.0
+
+    async def run(self, request: Request) -> None:
+        """Return when the relay has ended; nothing is left open then."""
+        relay = self._relay
+        while not relay.ended:
+            if relay.pause_s:
+                await self._unless_over(asyncio.sleep(relay.pause_s))
+            placement = await self._place(replace(request, exclude=relay.avoid))
+            if placement is None:
+                return
+            failures = len(relay.failures)
+            try:
+                await self._attempt(placement)
+            finally:
+                placement.release()
+            self._tell(placement, relay.failures[failures:])
+            request = replace(request, after=placement)
+
+    def act(self, step: Step) -> Step:
+        """Go on as the relay says."""
+        if step in (Step.PLACE, Step.FINISH, Step.END):
+            if self._attempt_over is not None:
+                _resolve(self._attempt_over)
+            if self._relay.ended:
+                _resolve(self._over)
+        return step
+
+    async def _place(self, request: Request) -> Placement | None:
+        self._owner.changed()
+        try:
+            placement = await self._unless_over(self._gateway.placer.place(request))
+        except CapacityError as error:
+            self._gateway.metrics.refused("queue")
+            self._relay.not_placed(str(error))
+            return None
+        if placement is None:
+            return None
+        if self._relay.ended:
+            placement.release()
+            return None
+        self.waited_s += placement.waited_s
+        if self.placed is None:
+            self.placed = time.monotonic()
+            self._gateway.metrics.queued(seconds=placement.waited_s, pool=request.pool)
+            self._gateway.metrics.session_started()
+        self._relay.placed(placement.node.id)
+        return placement
+
+    async def _attempt(self, placement: Placement) -> None:
+        self._unreachable = False
+        timeout_s = self._gateway.settings.connect_timeout_s
+        address = placement.node.address
+        try:
+            sock = await self._unless_over(node_side.connect(address, timeout_s=timeout_s))
+        except ConnectError as error:
+            self._unreachable = True
+            self._relay.refused(str(error))
+            return
+        if sock is None:
+            return
+        if self._relay.ended:
+            sock.close()
+            return
+        self._relay.connected()
+        self._owner.changed()
+        self._owner.log.info(
+            "scan goes to a node", node=placement.node.id, attempt=self._relay.attempt
+        )
+        link = SocketLink(sock, self._gateway.poller)
+        self._attempt_over = over = asyncio.get_running_loop().create_future()
+        self.node = node = NodeSide(link, self._journal, self._output, self._owner)
+        placement.lost.add_done_callback(self._node_dead)
+        try:
+            node.start()
+            self._owner.node_begins(node)
+            await asyncio.wait({over, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            placement.lost.remove_done_callback(self._node_dead)
+            self.node = self._attempt_over = None
+            node.close()
+
+    def _tell(self, placement: Placement, failures: list[Failure]) -> None:
+        registry, node_id = self._gateway.registry, placement.node.id
+        if not failures:
+            registry.succeeded(node_id)
+        for failure in failures:
+            self._owner.log.warning("node failed", node=failure.node, reason=failure.words)
+            if not self._relay.ended:
+                self._gateway.metrics.replayed(failure.reason.value)
+            match failure.reason:
+                case Reason.FULL:
+                    registry.full(node_id)
+                case Reason.DRAINING:
+                    registry.draining(node_id)
+                case Reason.RECOUNT:
+                    pass
+                case _:
+                    registry.failed(node_id, failure.words, unreachable=self._unreachable)
+
+    def _node_dead(self, lost: asyncio.Future[str]) -> None:
+        if not lost.cancelled():
+            self.act(self._relay.lost(lost.result(), Reason.DEAD))
+
+    async def _unless_over(self, work: Awaitable[_T]) -> _T | None:
+        """The result of `work`; None if the scan is over before."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+        if not task.done():
+            await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
