@@ -19,6 +19,7 @@ from elastron.cli import (
     drain,
     export,
     fetch,
+    gateway,
     inspect,
     logs,
     node,
@@ -105,6 +106,7 @@ app.command(rich_help_panel=_SCANS)(inspect.inspect)
 app.command(rich_help_panel=_SCANS)(check.check)
 app.command(rich_help_panel=_SCANS)(phantom.phantom)
 app.command(rich_help_panel=_SERVERS)(up.up)
+app.command(rich_help_panel=_SERVERS)(gateway.gateway)
 app.command(rich_help_panel=_SERVERS)(node.node)
 app.command(rich_help_panel=_SERVERS)(status.status)
 app.command(rich_help_panel=_SERVERS)(scale.scale)

@@ -27,7 +27,8 @@ def scale(
     """Hold a pool of a running fleet at a number of nodes.
 
     Nodes with a running scan stay until it is done. `elastron scale auto` lets the pool follow the
-    demand again. The number is forgotten when the fleet goes down, not when `elastron up` is killed.
+    demand again. The number is forgotten when the fleet goes down, not when `elastron up` is
+    killed.
     """
     from elastron.cli.fleet_options import running_fleet  # noqa: PLC0415  - see elastron.cli
     from elastron.fleet.local.folder import StateFolder  # noqa: PLC0415
