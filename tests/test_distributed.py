@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from elastron.mrd.image import Image
 from elastron.node.peer_settings import PeerSettings
 from elastron.pipeline import parse_config, serialize_config
 from elastron.wire.messages import Close, ConfigName, ConfigXml, Error, HeaderXml, Message, Text
+from tests.chaos.fleet import GatewayProcess
 from tests.node.harness import (
     HEADER,
     NodeProcess,
@@ -36,10 +38,9 @@ REPETITIONS = 6
 
 @dataclass
 class Fleet:
-    """Nodes that all know each other through one list, as from a discovery command."""
+    """Nodes that all know each other through one discovery command, which tests may change."""
 
     nodes: list[NodeProcess]
-    listed: Path
     folder: Path
 
     @property
@@ -51,13 +52,19 @@ class Fleet:
         return self.nodes[1:]
 
     def list(self, *nodes: NodeProcess) -> None:
-        # In one step: a session may be reading it.
-        new = self.listed.with_suffix(".new")
-        new.write_text(json.dumps([f"127.0.0.1:{node.port}" for node in nodes]))
-        new.rename(self.listed)
+        """The command prints these from now on."""
+        addresses = json.dumps([f"127.0.0.1:{node.port}" for node in nodes])
+        self.discover_by(f"echo '{addresses}'")
+
+    def discover_by(self, command: str) -> None:
+        # In one step: a session may be running it.
+        new = self.folder / "discover.new"
+        new.write_text(f"#!/bin/sh\n{command}\n")
+        new.chmod(0o755)
+        new.rename(self.folder / "discover")
 
     def settings(self) -> PeerSettings:
-        return PeerSettings(command=f"cat {self.listed}", discovery_pause_s=0.05)
+        return PeerSettings(command=str(self.folder / "discover"), discovery_pause_s=0.05)
 
     @contextlib.contextmanager
     def another(self, name: str) -> Iterator[NodeProcess]:
@@ -70,16 +77,16 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
-    fleet = Fleet([], folder / "list", folder)
+    fleet = Fleet([], folder)
     with contextlib.ExitStack() as stack:
         for i in range(5):
             fleet.nodes.append(stack.enter_context(fleet.another(f"node-{i}")))
         yield fleet
 
 
-def ask(node: NodeProcess, config: Message, *data: Message) -> list[Message]:
+def ask(node: NodeProcess | GatewayProcess, config: Message, *data: Message) -> list[Message]:
     """All that a node answers."""
-    with node.connect() as peer:
+    with Peer(node.port) as peer:
         # A thread: neither side may wait for the other with its buffers full.
         sending = threading.Thread(target=peer.send, args=(config, HeaderXml(HEADER), *data))
         sending.start()
@@ -89,7 +96,7 @@ def ask(node: NodeProcess, config: Message, *data: Message) -> list[Message]:
     return answer
 
 
-def reconstruct(node: NodeProcess, config: str, *data: Message) -> list[Image]:
+def reconstruct(node: NodeProcess | GatewayProcess, config: str, *data: Message) -> list[Image]:
     answer = ask(node, ConfigName(config), *(data or (scan(REPETITIONS),)), Close())
     assert not texts(answer)
     return images(answer)
@@ -250,6 +257,23 @@ def test_nodes_that_are_all_parents_do_not_wait_for_each_other(
     assert len(found) == 6
     for each in found.values():
         assert_same(each, expected)
+
+
+def test_behind_a_gateway(fleet: Fleet, expected: list[Image]) -> None:
+    """The parent is placed by the gateway, and asks it for the others with `elastron workers`."""
+    nodes = [f"127.0.0.1:{node.port}/{node.admin.rpartition(':')[2]}" for node in fleet.nodes]
+    folder = fleet.folder / "gateway"
+    folder.mkdir()
+    gateway = GatewayProcess(folder, registry={"nodes": nodes})
+    try:
+        wait_for(lambda: len(gateway.get("/workers").json()) == 5, what="all nodes at the gateway")
+        fleet.discover_by(f"exec {sys.executable} -m elastron workers --gateway {gateway.admin}")
+        before = [sessions_served(node) for node in fleet.nodes]
+        assert_same(reconstruct(gateway, "distributed_default.xml"), expected)
+        after = [sessions_served(node) for node in fleet.nodes]
+        assert sum(after) - sum(before) == 1 + REPETITIONS
+    finally:
+        gateway.stop()
 
 
 # --- errors ---------------------------------------------------------------------------------------
