@@ -178,10 +178,10 @@ class GatewayProcess:
 
     def stop(self) -> int:
         """Twice SIGTERM: at once."""
-        for number in (signal.SIGTERM, signal.SIGTERM):
+        for timeout_s in (0.5, 10):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.send_signal(number)
-                return self.process.wait(timeout=5)
+                self.process.send_signal(signal.SIGTERM)
+                return self.process.wait(timeout=timeout_s)
         self.process.kill()
         return self.process.wait()
 
