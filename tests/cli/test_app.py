@@ -23,6 +23,7 @@ from elastron.node import NodeSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/cli.md"
 
+
 def _commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
     """Every command below a group, with its name."""
     for name, command in group.commands.items():
