@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from elastron.mrd.header import parse_header
-from elastron.node.pool import ZYGOTE_ENVIRONMENT
 from elastron.node.preload import warmup_header
+from elastron.service.numerics import NUMERIC_ENVIRONMENT
 
 
 def test_the_header_is_one() -> None:
@@ -25,7 +25,7 @@ def test_preloading_starts_no_thread_and_complains_of_nothing() -> None:
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | ZYGOTE_ENVIRONMENT,
+        env=os.environ | NUMERIC_ENVIRONMENT,
     )
     said = done.stdout.splitlines()
     assert said[-1] == "1"

@@ -73,22 +73,27 @@ def be(folder: StateFolder, name: str, *, warm: bool = False) -> None:
 
 
 def nursery(folder: StateFolder) -> None:
-    """Fork a node for each name on stdin; end with it."""
+    """Fork a node for each name on stdin; end with it.
+
+    The first line says that the nursery's order is written.
+    """
     from elastron.node import NodeSettings  # noqa: PLC0415 - slow, and not everybody's
     from elastron.node.preload import preload, warn_of_threads  # noqa: PLC0415
     from elastron.service.logs import configure_logging  # noqa: PLC0415
 
-    order = folder.order(Role.NURSERY.value)
-    settings = NodeSettings.model_validate({} if order is None else order.settings)
-    configure_logging(settings.log_format, settings.log_level)
-    preload(settings)
-    warn_of_threads()
-    gc.collect()
-    gc.freeze()  # so that a node's garbage collector does not copy all shared pages
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; records tell who lives
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its stdin
     with open(0, "rb", buffering=0, closefd=False) as lines:
+        if not lines.readline():
+            return
+        order = folder.order(Role.NURSERY.value)
+        settings = NodeSettings.model_validate({} if order is None else order.settings)
+        configure_logging(settings.log_format, settings.log_level)
+        preload(settings)
+        warn_of_threads()
+        gc.collect()
+        gc.freeze()  # so that a node's garbage collector does not copy all shared pages
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; records tell who lives
         for line in iter(lines.readline, b""):
             name = line.decode().strip()
             if os.fork() == 0:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,10 +19,11 @@ from elastron.autoscaler import Autoscaler, GatewaySource
 from elastron.autoscaler.admin import admin_server
 from elastron.autoscaler.metrics import AutoscalerMetrics
 from elastron.cli.announcing import Whereabouts
+from elastron.cli.child_command import CHILD
 from elastron.cli.fleet_plan import plan_gateway, plan_nodes
 from elastron.cli.log_relay import relay_logs
 from elastron.cli.trace_recorder import record_trace
-from elastron.errors import ConfigError, ElastronError, StorageUnavailableError
+from elastron.errors import ElastronError, StorageUnavailableError
 from elastron.fleet.local.backend import LocalBackend
 from elastron.fleet.local.folder import Order, Record, Role, StateFolder
 from elastron.fleet.local.keeper import Keeper
@@ -34,7 +34,6 @@ from elastron.fleet.local.wishes import read_pins, write_pools
 from elastron.fleet.settings import FleetSettings
 from elastron.gateway.settings import GatewaySettings
 from elastron.node import NodeSettings
-from elastron.node.pool import ZYGOTE_ENVIRONMENT
 from elastron.service.address import Address
 from elastron.service.logs import configure_logging
 from elastron.service.signals import signals
@@ -49,8 +48,6 @@ GRACE_S = 10.0
 _CRASHES_MAX = 3
 
 T = TypeVar("T")
-
-_CHILD = (sys.executable, "-m", "elastron.cli.child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,55 +77,39 @@ class Wish:
     trace: Path | None = None
 
 
-def serve_here(wish: Wish, state: Path, say: Callable[[Whereabouts], None]) -> None:
+def serve_here(
+    wish: Wish,
+    folder: StateFolder,
+    own: Record,
+    nursery: Nursery,
+    say: Callable[[Whereabouts], None],
+) -> None:
     """Run a fleet until a signal ends it; say where it is once it takes scans.
 
     Args:
         wish: what it is to be.
-        state: its state folder.
-        say: told where it is.
+        folder: of the fleet, which this process is in charge of.
+        own: record of this process.
+        nursery: where nodes are forked.
+        say: told where the fleet is.
 
     Raises:
-        ConfigError: the fleet is up already, or its folder cannot be used.
         ElastronError: a part of it does not start; what was started has been ended.
     """
     configure_logging(wish.node.log_format, wish.node.log_level)
-    folder = StateFolder(state)
-    with _in_charge(folder, wish.name) as own:
-        asyncio.run(_Fleet(wish, folder, own).run(say))
-
-
-@contextlib.contextmanager
-def _in_charge(folder: StateFolder, name: str) -> Iterator[Record]:
-    """Within the block this process, and no other, looks after the fleet; gives its record."""
-    import fcntl  # noqa: PLC0415 - not on Windows
-
-    with folder.lock_file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            other = folder.record(Role.UP.value)
-            who = "" if other is None else f" (process {other.identity.pid})"
-            raise ConfigError(
-                f"The fleet {name!r} is up already{who}. See it with `elastron status`, end it "
-                "with `elastron down`, or start another one beside it with --name."
-            ) from error
-        try:
-            yield folder.sign_in(Role.UP.value, Role.UP)
-        finally:
-            folder.forget(Role.UP.value)
+    asyncio.run(_Fleet(wish, folder, own, nursery).run(say))
 
 
 class _Fleet:
     """Storage, gateway, nodes and autoscaler of one fleet."""
 
-    def __init__(self, wish: Wish, folder: StateFolder, own: Record) -> None:
+    def __init__(self, wish: Wish, folder: StateFolder, own: Record, nursery: Nursery) -> None:
         self._wish = wish
         self._folder = folder
         self._own = own
         self._log = structlog.get_logger()
-        self._program = program = ProgramLauncher(folder, _CHILD, os.environ)
-        self._nursery = Nursery(folder, _CHILD, {**os.environ, **ZYGOTE_ENVIRONMENT})
+        self._nursery = nursery
+        self._program = program = ProgramLauncher(folder, CHILD, os.environ)
         self._storage_url = wish.node.storage_url
         self._storage: Keeper | None = None
         if wish.own_storage and self._storage_url is None:
@@ -217,7 +198,7 @@ class _Fleet:
         node = plan_nodes(self._wish.node, self._wish.fleet, storage_url=self._storage_url)
         warm = dict(next(iter(node.values())).settings)
         self._folder.write_order(Order(Role.NURSERY.value, Role.NURSERY, settings=warm))
-        self._nursery.warm()
+        self._nursery.ready()
         if self._storage is not None:
             await self._storage.begin()
         if not self._folder.nodes_file.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -84,39 +86,49 @@ def up(
 
     Nodes come and go with the scans. Ctrl-C lets running scans finish; once more stops at once.
     """
-    from elastron.cli.announcing import print_json_line, show  # noqa: PLC0415  - see elastron.cli
-    from elastron.cli.fleet_plan import PoolWish, plan_fleet  # noqa: PLC0415
-    from elastron.cli.serving import Wish, data_folder, serve_here  # noqa: PLC0415
-    from elastron.cli.settings import load_settings  # noqa: PLC0415
+    from elastron.cli.child_command import CHILD  # noqa: PLC0415  - see elastron.cli
+    from elastron.fleet.local.charge import in_charge  # noqa: PLC0415
+    from elastron.fleet.local.folder import StateFolder  # noqa: PLC0415
+    from elastron.fleet.local.launch import Nursery  # noqa: PLC0415
     from elastron.fleet.local.state import state_path  # noqa: PLC0415
-    from elastron.fleet.settings import load_fleet  # noqa: PLC0415
-    from elastron.gateway.settings import GatewaySettings  # noqa: PLC0415
-    from elastron.node import NodeSettings, available_cores  # noqa: PLC0415
+    from elastron.service.numerics import NUMERIC_ENVIRONMENT  # noqa: PLC0415
 
-    node_flags = {
-        "config_folders": [each.absolute() for each in config_folder or ()] or None,
-        "storage_url": storage,
-    }
-    node = load_settings("node", NodeSettings, file=settings, flags=node_flags)
-    if capacity is None and "capacity" in node.model_fields_set:
-        capacity = node.capacity
-    fleet = plan_fleet(
-        file=None if file is None else load_fleet(file),
-        pools=pool or (),
-        wish=PoolWish(min=minimum, max=maximum, capacity=capacity),
-        cores=available_cores(),
-    )
-    wish = Wish(
-        name=name,
-        fleet=fleet,
-        gateway=load_settings(
-            "gateway", GatewaySettings, file=settings, flags={"listen": listen, "admin": admin}
-        ),
-        node=node,
-        data=data or data_folder(),
-        own_storage=storage is None,
-        lease_s=lease,
-        settings_file=settings,
-        trace=record,
-    )
-    serve_here(wish, state_path(name, state), print_json_line if json else show)
+    folder = StateFolder(state_path(name, state))
+    nursery = Nursery(folder, CHILD, {**os.environ, **NUMERIC_ENVIRONMENT})
+    with in_charge(folder, name) as own, contextlib.closing(nursery):
+        nursery.warm()  # it imports what it needs while we do
+
+        from elastron.cli.announcing import print_json_line, show  # noqa: PLC0415
+        from elastron.cli.fleet_plan import PoolWish, plan_fleet  # noqa: PLC0415
+        from elastron.cli.serving import Wish, data_folder, serve_here  # noqa: PLC0415
+        from elastron.cli.settings import load_settings  # noqa: PLC0415
+        from elastron.fleet.settings import load_fleet  # noqa: PLC0415
+        from elastron.gateway.settings import GatewaySettings  # noqa: PLC0415
+        from elastron.node import NodeSettings, available_cores  # noqa: PLC0415
+
+        node_flags = {
+            "config_folders": [each.absolute() for each in config_folder or ()] or None,
+            "storage_url": storage,
+        }
+        node = load_settings("node", NodeSettings, file=settings, flags=node_flags)
+        if capacity is None and "capacity" in node.model_fields_set:
+            capacity = node.capacity
+        fleet = plan_fleet(
+            file=None if file is None else load_fleet(file),
+            pools=pool or (),
+            wish=PoolWish(min=minimum, max=maximum, capacity=capacity),
+            cores=available_cores(),
+        )
+        gateway_flags = {"listen": listen, "admin": admin}
+        wish = Wish(
+            name=name,
+            fleet=fleet,
+            gateway=load_settings("gateway", GatewaySettings, file=settings, flags=gateway_flags),
+            node=node,
+            data=data or data_folder(),
+            own_storage=storage is None,
+            lease_s=lease,
+            settings_file=settings,
+            trace=record,
+        )
+        serve_here(wish, folder, own, nursery, print_json_line if json else show)

@@ -22,21 +22,8 @@ from elastron.errors import CapacityError, ElastronError
 from elastron.node.control import Channel
 from elastron.node.forked import ForkedZygote
 from elastron.node.settings import NodeSettings
+from elastron.service.numerics import NUMERIC_ENVIRONMENT
 
-#: The zygote's. OpenBLAS, MKL and OpenMP get one thread each: the zygote must have none of theirs;
-#: and the chains' many small products are up to five times slower when each is shared out among
-#: threads that spin while they wait. Gadgets use threads where it pays: in FFTs, over batches.
-ZYGOTE_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    # One heap for all threads: a session's peak memory is a tenth to a fifth lower, its time same.
-    "MALLOC_ARENA_MAX": "1",
-    # Buffers of a batch come and go; from the heap they cost no page faults each time. GRAPPA and
-    # FFT chains took a tenth to a sixth longer without, and no less memory.
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
 _STATUS_WAIT_S = 1.0
 _TAKE_TIMEOUT_S = 30.0
 _REFORK_PAUSE_S = 1.0
@@ -354,7 +341,7 @@ def _start_zygote() -> tuple[subprocess.Popen[bytes], Channel]:
         [sys.executable, "-m", "elastron.node.zygote", str(fd)],
         pass_fds=[fd],
         stdin=subprocess.DEVNULL,
-        env={**os.environ, **ZYGOTE_ENVIRONMENT},
+        env={**os.environ, **NUMERIC_ENVIRONMENT},
         start_new_session=True,
     )
     theirs.close()

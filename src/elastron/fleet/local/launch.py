@@ -75,7 +75,10 @@ class ProgramLauncher:
 
 
 class Nursery:
-    """Forks processes from one that has everything imported, in a tenth of a second.
+    """Forks nodes from a process that has everything imported, in a tenth of a second.
+
+    Its order is written between `warm`, which starts it, and the first `launch`: imports take
+    longer than it takes to find out what nodes are to be.
 
     Args:
         folder: of the fleet.
@@ -90,10 +93,11 @@ class Nursery:
         self._command = list(command)
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._told = False
         self._asked: dict[str, subprocess.Popen[bytes]] = {}
 
     def warm(self) -> None:
-        """Start it, unless it runs; it takes a second or two, and names may be given meanwhile."""
+        """Start it, unless it runs; it imports what needs no order."""
         if self._process is not None:
             if self._process.poll() is None:
                 return
@@ -112,14 +116,25 @@ class Nursery:
                 start_new_session=True,
             )
 
-    def launch(self, name: str) -> None:
-        """Have process `name` forked."""
+    def ready(self) -> None:
+        """Its order is written: it may read configs, and run a first reconstruction."""
         self.warm()
-        assert self._process is not None and self._process.stdin is not None  # noqa: S101 PT018
+        if not self._told:
+            self._told = True
+            self._tell("")
+
+    def launch(self, name: str) -> None:
+        """Have process `name` forked; it waits until the nursery is warm."""
+        self.ready()
+        assert self._process is not None  # noqa: S101 - it is warm
         self._asked = {each: by for each, by in self._asked.items() if by.poll() is None}
         self._asked[name] = self._process
+        self._tell(name)
+
+    def _tell(self, line: str) -> None:
+        assert self._process is not None and self._process.stdin is not None  # noqa: S101 PT018
         with contextlib.suppress(BrokenPipeError):  # `lost` tells
-            os.write(self._process.stdin.fileno(), name.encode() + b"\n")
+            os.write(self._process.stdin.fileno(), line.encode() + b"\n")
 
     def lost(self, name: str) -> bool:
         """Whether the nursery that was asked has died."""
@@ -141,4 +156,4 @@ class Nursery:
     def _hang_up(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-        self._process = None
+        self._process, self._told = None, False
