@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing: `python -m fuzz decoder|header|meta CORPUS [libFuzzer options]`.
+"""Coverage-guided fuzzing: `python -m fuzz decoder|framer|header|meta CORPUS [libFuzzer options]`.
 
 Run from `tests/`, in an environment with Elastron and atheris (`pip install atheris`), e.g.
 `python -m fuzz decoder /tmp/corpus -max_total_time=300 -max_len=4096`.
@@ -13,7 +13,7 @@ import atheris  # pyright: ignore[reportMissingImports]
 
 with atheris.instrument_imports(include=["elastron.wire", "elastron.mrd", "defusedxml"]):
     from .seeds import HEADER, meta, streams
-    from .targets import check_decoder, check_header, check_meta
+    from .targets import check_decoder, check_framer, check_header, check_meta
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     check, seeds = {
         "decoder": (check_decoder, [bytes(2) + stream for stream in streams()]),
+        "framer": (check_framer, [bytes(2) + stream for stream in streams()]),
         "header": (check_header, [HEADER]),
         "meta": (check_meta, [meta().to_xml()]),
     }[target]

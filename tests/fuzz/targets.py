@@ -11,6 +11,7 @@ from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.header import parse_header, serialize_header
 from elastron.mrd.meta import Meta
 from elastron.wire import Decoder, Limits, ServerSession, encode
+from elastron.wire.framing import Frame, Framer
 from elastron.wire.messages import Message
 
 #: Small, so that no input makes the fuzzer itself run out of memory.
@@ -60,6 +61,37 @@ def check_decoder(data: bytes) -> None:
                 message.data.sum()
     except ElastronError:
         return
+
+
+def frames(data: bytes, cuts: list[int]) -> tuple[list[Frame], type | None]:
+    """Frames of `data` fed in pieces, and the kind of error they end with."""
+    framer = Framer(LIMITS, digests=True)
+    found: list[Frame] = []
+    try:
+        for start, stop in pairwise(sorted({0, len(data), *cuts})):
+            framer.feed(data[start:stop])
+            found.extend(framer.frames())
+        framer.eof()
+    except ElastronError as error:
+        return found, type(error)
+    return found, None
+
+
+def check_framer(data: bytes) -> None:
+    """Whatever the cuts: the same frames; and where the decoder is content, its messages."""
+    seed, stream = data[:2], data[2:]
+    rng = np.random.default_rng(int.from_bytes(seed, "little"))
+    cuts = rng.integers(0, len(stream) + 1, 5).tolist()
+    whole = frames(stream, [])
+    if frames(stream, cuts) != whole:
+        raise AssertionError("other frames in pieces")
+    messages, failure = decode(stream, [])
+    count = sum(len(each) if isinstance(each, AcquisitionBatch) else 1 for each in messages)
+    found, framing_failure = whole
+    if failure is None and (framing_failure is not None or len(found) != count):
+        raise AssertionError(f"{len(found)} frames, {framing_failure}, of {count} good messages")
+    if len(found) < count:
+        raise AssertionError(f"{len(found)} frames of {count} messages")
 
 
 def check_header(data: bytes) -> None:

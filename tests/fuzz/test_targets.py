@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .seeds import HEADER, meta, streams
-from .targets import check_decoder, check_header, check_meta
+from .targets import check_decoder, check_framer, check_header, check_meta
 
 SEEDS = streams()
 
@@ -19,12 +19,15 @@ SEEDS = streams()
 @pytest.mark.parametrize("number", range(len(SEEDS)))
 def test_seeds(number: int) -> None:
     check_decoder(bytes(2) + SEEDS[number])
+    check_framer(bytes(2) + SEEDS[number])
 
 
 @given(st.sampled_from(SEEDS), st.integers(0, 5000), st.binary(max_size=12), st.integers(0, 12))
 def test_damaged_streams(seed: bytes, where: int, noise: bytes, cut: int) -> None:
     where %= len(seed) + 1
-    check_decoder(bytes(2) + seed[:where] + noise + seed[where + cut :])
+    damaged = bytes(2) + seed[:where] + noise + seed[where + cut :]
+    check_decoder(damaged)
+    check_framer(damaged)
 
 
 @given(st.integers(0, len(HEADER)), st.binary(max_size=12), st.integers(0, 12))
@@ -34,7 +37,7 @@ def test_damaged_xml(where: int, noise: bytes, cut: int) -> None:
     check_meta(xml[:where] + noise + xml[where + cut :])
 
 
-@pytest.mark.parametrize("target", ["decoder", "header", "meta"])
+@pytest.mark.parametrize("target", ["decoder", "framer", "header", "meta"])
 def test_a_short_run_under_atheris(target: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed: pip install atheris")
     subprocess.run(
