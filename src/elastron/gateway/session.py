@@ -183,7 +183,7 @@ class Session:
             self._act(self._relay.cancel(reason, outcome))
 
     def abort(self) -> None:
-        """End it without a word, at once."""
+        """End it at once; its client is told if it takes a word."""
         self._quiet = True
         self.cancel("the gateway is stopped")
         self._nothing_left()
