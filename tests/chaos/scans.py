@@ -92,6 +92,11 @@ def kinds() -> list[Scan]:
     ]
 
 
+def failing(how: str) -> Scan:
+    """A scan whose gadget fails on every node: `raise`, `kill`, `abort`, `exit` or `memory`."""
+    return _repetitions(how, stream_config(f"FailGadget:how={how}"), 2, 0.0)
+
+
 @dataclass
 class Answer:
     """What came back.

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.fleet import ChaosFleet, GatewayProcess, running_fleet
-from tests.chaos.scans import compare, kinds, send
+from tests.chaos.scans import compare, failing, kinds, send
 from tests.chaos.storm import Storm
 from tests.node.harness import wait_for
 
@@ -35,6 +35,35 @@ async def test_every_client_gets_everything_once_in_a_storm(fleet: ChaosFleet) -
     assert report.faults.total() >= 3, text
     assert sum(report.replays.values()) >= 1, text
     assert not report.differences, text
+
+
+@pytest.mark.parametrize("how", ["kill", "exit"])
+async def test_a_scan_that_kills_every_node_it_meets_is_given_up(
+    fleet: ChaosFleet, how: str
+) -> None:
+    good = asyncio.create_task(send(LONG, fleet.gateway.port))
+    answer = await send(failing(how), fleet.gateway.port)
+    (text,) = answer.texts()
+    assert answer.closed
+    assert "the reconstruction process died 3 times over this scan" in text
+    assert "its data or its config" in text
+    assert all(node.name in text for node in fleet.nodes)
+    assert not compare(await good, await send(LONG, fleet.gateway.port))
+
+
+@pytest.mark.parametrize("how", ["raise", "memory"])
+async def test_an_error_of_the_chain_is_passed_on_and_not_tried_again(
+    fleet: ChaosFleet, how: str
+) -> None:
+    def replays() -> float:
+        return sum(fleet.gateway.metrics("elastron_replays_total").values())
+
+    before = await asyncio.to_thread(replays)
+    answer = await send(failing(how), fleet.gateway.port)
+    (text,) = answer.texts()
+    assert answer.closed
+    assert "/FailGadget] ERROR: " in text
+    assert await asyncio.to_thread(replays) == before
 
 
 async def test_no_client_notices_a_rolling_restart(fleet: ChaosFleet) -> None:
