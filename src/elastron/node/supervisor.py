@@ -19,6 +19,7 @@ import structlog
 from elastron.errors import CapacityError
 from elastron.node import farewell
 from elastron.node.admin import admin_server
+from elastron.node.departures import Departures
 from elastron.node.forked import ForkedZygote
 from elastron.node.metrics import NodeMetrics
 from elastron.node.outcome import Outcome
@@ -62,6 +63,7 @@ class Node:
         self._pool = WorkerPool(settings, zygote)
         self._sessions: dict[str, RunningSession] = {}
         self._connections: set[asyncio.Task[None]] = set()
+        self._departures = Departures()
         self._unoccupied = asyncio.Event()
         self._unoccupied.set()
         self._silent: set[asyncio.Future[None]] = set()
@@ -97,6 +99,7 @@ class Node:
             ElastronError: an address is taken, or no worker comes up.
         """
         self._listener, self.address = listen(self.address)
+        self._departures.start()
         try:
             await self._pool.start()
             if self.settings.admin is not None:
@@ -126,6 +129,7 @@ class Node:
             task.cancel()
         if self._connections:
             await asyncio.gather(*self._connections, return_exceptions=True)
+        self._departures.stop()
         await self._stack.aclose()
         await self._pool.close()
 
@@ -340,9 +344,10 @@ class Node:
             await farewell.refuse(session.sock, words, self.settings)
             return Outcome.ERROR, {"reason": str(error)}
         try:
-            report = await asyncio.wait_for(
-                asyncio.shield(worker.report), self.settings.total_timeout_s
-            )
+            with self._departures.watching(session.sock, lambda why: self._left(session, why)):
+                report = await asyncio.wait_for(
+                    asyncio.shield(worker.report), self.settings.total_timeout_s
+                )
         except TimeoutError:
             self._stop_session(
                 session,
@@ -389,10 +394,14 @@ class Node:
             text = fault_words(
                 Fault.WORKER_LOST, f" ({await worker.death()}); other sessions are not affected"
             )
-        tell = not session.board.writing
+        tell = outcome is not Outcome.LOST and not session.board.writing
         session.log.error("worker died", worker=worker.pid, reason=text, client_told=tell)
         await farewell.refuse(session.sock, text if tell else None, self.settings)
         return outcome, {"reason": text}
+
+    def _left(self, session: RunningSession, reason: str) -> None:
+        if session.board.state.running:  # else it has all it is going to get
+            self._stop_session(session, reason, Outcome.LOST)
 
     def _stop_session(self, session: RunningSession, reason: str, outcome: Outcome) -> None:
         """Ask a session to end; insist after a while."""
