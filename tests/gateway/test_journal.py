@@ -72,7 +72,7 @@ async def test_memory_is_used_again_and_then_given_back() -> None:
         await journal.append(noise(MIB))
         journal.close()
     assert space.spare_bytes < 2 * MIB
-    for _ in range(40):
+    for _ in range(100):
         space.trim()
     assert space.spare_bytes <= SEGMENT
     await space.stop()

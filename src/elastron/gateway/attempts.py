@@ -15,7 +15,7 @@ from elastron.gateway.links import SocketLink
 from elastron.gateway.node_side import NodeSide
 from elastron.gateway.output import Output
 from elastron.gateway.placement import Placement, Request
-from elastron.gateway.relay import Failure, Reason, Relay, Step
+from elastron.gateway.relay import Failure, Outcome, Reason, Relay, Step
 
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
@@ -156,7 +156,7 @@ class Attempts:
         finally:
             placement.lost.remove_done_callback(self._node_dead)
             self.node = self._attempt_over = None
-            node.close()
+            node.close(finished=self._relay.outcome in (Outcome.OK, Outcome.ERROR))
 
     def _tell(self, placement: Placement, failures: list[Failure]) -> None:
         registry, node_id = self._gateway.registry, placement.node.id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from typing import Protocol
 
 from elastron.gateway.poller import Poller
@@ -16,6 +17,7 @@ from elastron.gateway.poller import Poller
 #: Taken at once by a TLS connection, which encrypts and so copies anyway.
 _TLS_PIECE_BYTES = 256 << 10
 _SCRATCH_BYTES = 64 << 10
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class End(Protocol):
@@ -65,8 +67,12 @@ class Link(Protocol):
         """What was sent was the last; the peer may go on sending."""
         ...
 
-    def close(self) -> None:
-        """Close; a second call does nothing. The owner hears no more."""
+    def close(self, *, reset: bool = False) -> None:
+        """Close; a second call does nothing. The owner hears no more.
+
+        Args:
+            reset: let the peer know that nobody will read what it still sends.
+        """
         ...
 
 
@@ -128,16 +134,16 @@ class SocketLink:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
+    def close(self, *, reset: bool = False) -> None:
         """See `Link`."""
-        if self._end is None and self._fd < 0:
+        if self._fd < 0:
             return
         self._end = None
         self.pause()
         self._no_writer()
-        # A worker process elsewhere may hold the socket too; only this ends the connection.
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            if reset:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._socket.close()
         self._fd = -1
 
@@ -186,8 +192,7 @@ class SocketLink:
 class TlsLink(asyncio.BufferedProtocol):
     """A TLS connection, once hands are shaken: the protocol of the event loop's transport.
 
-    It reads nothing before `start`. TLS has no half-close that clients understand: `end` does
-    nothing, and `close` sends the closing alert.
+    It reads nothing before `start`.
     """
 
     def __init__(self) -> None:
@@ -244,13 +249,18 @@ class TlsLink(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """See `Link`."""
+        if self._transport is not None and self._lost is None and not self._closed:
+            self._transport.write_eof()
 
-    def close(self) -> None:
+    def close(self, *, reset: bool = False) -> None:
         """See `Link`."""
         self._end = None
         if self._transport is not None and not self._closed:
             self._closed = True
-            self._transport.close()
+            if reset:
+                self._transport.abort()
+            else:
+                self._transport.close()
 
     # --- asyncio.BufferedProtocol ---------------------------------------------------------------
 

@@ -6,6 +6,7 @@ segments go back to a pool; what the pool has not needed for a while goes back t
 
 from __future__ import annotations
 
+import math
 import mmap
 
 #: Bytes of a segment: few system calls, and still in the processor's cache when it is sent on.
@@ -13,8 +14,8 @@ SEGMENT_BYTES = 1 << 20
 #: Bytes of a journal's first segment: many connections never need a second.
 FIRST_BYTES = 64 << 10
 _SLAB_BYTES = 32 << 20
-#: Given back to the system at once, at most: so much costs some ms.
-_TRIM_BYTES = 64 << 20
+#: Given back to the system at once, of what is not needed.
+_TRIM_SHARE = 1 / 256
 
 
 class Segment:
@@ -80,7 +81,9 @@ class SegmentPool:
         self._warm.append(segment)
 
     def trim(self, keep_bytes: int) -> int:
-        """Give back to the system half of what was not needed since the last call.
+        """Give back to the system a little of what was not needed since the last call.
+
+        Called once a second, half of what is not needed goes in three minutes.
 
         Args:
             keep_bytes: not below so many spare ones.
@@ -90,7 +93,7 @@ class SegmentPool:
         """
         unneeded = min(self._warm_least, len(self._warm))
         spare = max(0, len(self._warm) - keep_bytes // self.segment_bytes)
-        count = min((unneeded + 1) // 2, spare, max(1, _TRIM_BYTES // self.segment_bytes))
+        count = min(math.ceil(unneeded * _TRIM_SHARE), spare)
         # Those at the bottom have not been used for longest.
         for segment in self._warm[:count]:
             segment.forget()

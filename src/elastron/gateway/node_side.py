@@ -87,12 +87,17 @@ class NodeSide:
         if not self._closed:
             self._link.resume()
 
-    def close(self) -> None:
-        """Leave the node; a second call does nothing."""
+    def close(self, *, finished: bool) -> None:
+        """Leave the node; a second call does nothing.
+
+        Args:
+            finished: it has given all. Else it is to stop: a stream's mere end would tell it to
+                reconstruct what it has.
+        """
         if not self._closed:
             self._closed = True
             self.pump.stop()
-            self._link.close()
+            self._link.close(reset=not finished)
             self._output.end()
 
     # --- End ------------------------------------------------------------------------------------

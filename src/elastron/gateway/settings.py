@@ -48,8 +48,8 @@ class JournalSettings(BaseModel):
     spare_bytes_max: int = Field(
         64 * MIB,
         ge=0,
-        description="Memory kept for the next scans however long none comes; what was in use "
-        "lately stays as well, as fresh memory costs as much time as receiving into it.",
+        description="Memory kept for the next scans however long none comes; of more, half goes "
+        "back to the system every three minutes. Fresh memory costs as much time as receiving.",
     )
     folder: Path | None = Field(
         None,
