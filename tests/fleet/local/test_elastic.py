@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+
+import psutil
 
 from elastron.fleet.local.folder import Role
 from tests.fleet.local.harness import (
@@ -22,6 +25,14 @@ def check_gone(fleet: Fleet) -> None:
     wait_for(lambda: not fleet.running(), what="the end of all processes")
     assert not any(map(is_open, ports))
     assert os.listdir(fleet.path / "state/processes") == []
+
+
+def nursery(fleet: Fleet) -> psutil.Process | None:
+    """It is on no record, as it ends with `elastron up`."""
+    command = [sys.executable, "-m", "elastron.cli.child", str(fleet.folder.path)]
+    children = psutil.Process(fleet.process.pid).children()
+    found = [each for each in children if each.status() != "zombie" and each.cmdline() == command]
+    return found[0] if found else None
 
 
 def test_a_burst_onto_an_idle_fleet(tmp_path):
@@ -84,6 +95,9 @@ def test_a_killed_up_is_replaced_under_load(tmp_path):
 
 def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
     with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=2, max=3)) as fleet:
+        first = nursery(fleet)
+        assert first is not None
+        first.kill()
         (each,) = burst(fleet.port, 1)
         each.hold.clear()
         (busy,) = wait_for(lambda: fleet.nodes("busy"), what="a busy node")
@@ -104,6 +118,7 @@ def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
         assert (again.address, again.admin) == (gateway.address, gateway.admin)
         (each,) = burst(fleet.port, 1)
         each.check()
+        assert nursery(fleet) not in (None, first)
         assert fleet.stop() == 0
         check_gone(fleet)
 

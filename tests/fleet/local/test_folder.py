@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from elastron.errors import ConfigError
+from elastron.fleet.local.charge import in_charge
 from elastron.fleet.local.folder import Order, Record, Role, StateFolder, checked_name, digest
 from elastron.fleet.local.identity import Identity
 from elastron.fleet.local.state import count_nodes, find_running, state_path
@@ -154,3 +155,15 @@ def test_nodes_of_a_pool_are_counted(folder):
     assert count_nodes(folder, "default") == 0
     folder.mark_leaving("node-1")
     assert count_nodes(folder, "gpu") == 0
+
+
+def test_one_process_is_in_charge_at_a_time(folder):
+    with in_charge(folder, "mine") as record:
+        assert folder.record("up") == record
+        words = rf"'mine' is up already \(process {os.getpid()}\)"
+        with pytest.raises(ConfigError, match=words), in_charge(folder, "mine"):
+            pass
+        assert folder.record("up") == record
+    assert folder.record("up") is None
+    with in_charge(folder, "mine"):
+        pass

@@ -220,6 +220,7 @@ class LocalBackend:
 
     def _look(self) -> None:
         """See how all are, and do what each needs."""
+        self._launcher.tend()
         for member in list(self._members.values()):
             self._refresh(member)
             lost = member.record is None and self._launcher.lost(member.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from elastron.fleet.local.folder import StateFolder
 
 #: The nursery ends by itself when we hang up; this is for one that does not.
 _NURSERY_STOP_S = 5.0
+#: One that dies sooner is started again only when a node is wanted.
+_NURSERY_STEADY_S = 5.0
 
 
 class Launcher(Protocol):
@@ -25,6 +28,9 @@ class Launcher(Protocol):
     def lost(self, name: str) -> bool:
         """Whether `name` was launched and, if it is not on record by now, will never be."""
         ...
+
+    def tend(self) -> None:
+        """Look after what launches need, so that the next one is quick."""
 
     def close(self) -> None:
         """Give up what is no longer needed; what was started goes on."""
@@ -64,6 +70,10 @@ class ProgramLauncher:
         self._reap()
         return name not in self._children
 
+    def tend(self) -> None:
+        """Reap what has ended."""
+        self._reap()
+
     def close(self) -> None:
         """Reap what has ended; the others have no need of us."""
         self._reap()
@@ -94,6 +104,7 @@ class Nursery:
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._told = False
+        self._started = 0.0
         self._asked: dict[str, subprocess.Popen[bytes]] = {}
 
     def warm(self) -> None:
@@ -106,6 +117,7 @@ class Nursery:
                 log=str(self._folder.log_path("nursery")),
             )
             self._hang_up()
+        self._started = time.monotonic()
         with self._folder.log_path("nursery").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, str(self._folder.path)],
@@ -140,6 +152,12 @@ class Nursery:
         """Whether the nursery that was asked has died."""
         nursery = self._asked.get(name)
         return nursery is None or nursery.poll() is not None
+
+    def tend(self) -> None:
+        """Start another one if it has died, unless it did so right after its start."""
+        died = self._process is not None and self._process.poll() is not None
+        if died and time.monotonic() - self._started > _NURSERY_STEADY_S:
+            self.ready()
 
     def close(self) -> None:
         """End it; what it has forked goes on."""
