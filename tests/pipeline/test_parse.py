@@ -308,3 +308,28 @@ def test_any_bytes_are_a_config_error(xml: bytes) -> None:
 
 def test_stock_configs_differ() -> None:
     assert len({repr(load_config(name).stream) for name in stock_config_names()}) > 10
+
+
+def distributed_of_old(*gadgets: str) -> bytes:
+    body = "".join(
+        f"<gadget><name>{name}</name><classname>{name}</classname>"
+        "<property><name>parallel_dimension</name><value>Phase</value></property></gadget>"
+        for name in gadgets
+    )
+    return f"<gadgetronStreamConfiguration>{body}</gadgetronStreamConfiguration>".encode()
+
+
+def test_distribute_and_collect_of_old_are_a_distributed_node() -> None:
+    distribute = "IsmrmrdAcquisitionDistributeGadget"
+    config = parse_config(distributed_of_old("A", distribute, "B", "C", "CollectGadget", "D"))
+    first, node, last = config.stream.nodes
+    assert [each.label for each in (first, last)] == ["A", "D"]  # type: ignore[union-attr]
+    assert isinstance(node, DistributedNode)
+    assert node.distributor.classname == "AcquisitionDistributor"
+    assert node.distributor.properties == {"parallel_dimension": "phase"}
+    assert [each.label for each in node.stream.nodes] == ["B", "C"]  # type: ignore[union-attr]
+    assert [each.classname for each in node.readers] == ["MRIImageReader"]
+    assert [each.classname for each in node.writers] == ["GadgetIsmrmrdAcquisitionMessageWriter"]
+    for wrong in ((distribute,), ("CollectGadget",), ("CollectGadget", distribute)):
+        with pytest.raises(ConfigError, match="CollectGadget"):
+            parse_config(distributed_of_old(*wrong))

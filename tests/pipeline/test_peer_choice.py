@@ -50,6 +50,19 @@ def test_a_full_peer_waits_until_a_part_ends_there() -> None:
     assert peers.choose(1 + FULL_PAUSE_S) == "a"
     peers.succeeded("a")
     assert peers.choose(1) == "a"
+    peers.started("a", 1)
+    peers.started("a", 2)
+    peers.full("a", 2)  # again: it is asked less often
+    assert peers.choose(2 + FULL_PAUSE_S) is None
+    assert peers.choose(2 + 2 * FULL_PAUSE_S) == "a"
+
+
+def test_a_full_peer_without_any_of_ours_is_asked_again_later() -> None:
+    peers = choice("a")
+    peers.started("a", 0)
+    peers.full("a", 0)
+    assert (peers.choose(0), peers.next_time(0)) == (None, FULL_PAUSE_S)
+    assert peers.choose(FULL_PAUSE_S) == "a"
 
 
 def test_failures_double_the_pause_up_to_a_limit() -> None:

@@ -33,6 +33,7 @@ from elastron.pipeline.config import (
     Stream,
     Writer,
 )
+from elastron.pipeline.legacy import with_distributed_nodes
 
 #: Longest config in bytes; the original's longest stock config has 16 kB.
 MAX_CONFIG_BYTES = 1 << 20
@@ -72,9 +73,9 @@ def parse_config(xml: bytes, name: str = "<inline>") -> Config:
                 f"No parser accepted config file: its root is <{_short(root.tag)}>. Expected "
                 "<configuration> with <version>2</version>, or <gadgetronStreamConfiguration>."
             )
+        return with_distributed_nodes(Config(stream, readers, writers, name))
     except ConfigError as error:
         raise ConfigError(f"Config {name!r}: {error}") from error.__cause__
-    return Config(stream, readers, writers, name)
 
 
 # --- XML -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ The order in which peers were discovered is the gateway's: least loaded first. O
 more, because nobody knows of them yet: the peer with the fewest of ours is taken, the first of
 several. Nobody says how many parts a peer takes: it refuses one too many. So one more than it has
 done at a time before is tried only after a moment without a refusal. A peer that said it is full is
-asked again when one of ours has ended there, or after a short while; one that failed is left
+asked again when one of ours has ended there, or after a while; one that failed is left
 alone for a time that doubles with each failure.
 """
 
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 PARTS_PER_PEER_MAX = 16
 #: A refusal comes within this time.
 TRIAL_S = 0.1
-#: A full peer is asked again after so long; each further refusal doubles it.
+#: A full peer is asked again after so long, doubled by each further refusal. One that has parts of
+#: ours gets the next when one of them ends; only for one more than that it is left alone.
 FULL_PAUSE_S = 0.25
-FULL_PAUSE_MAX_S = 4.0
+FULL_PAUSE_MAX_S = 8.0
 #: The same for one that failed or cannot be reached.
 FAILED_PAUSE_S = 0.5
 FAILED_PAUSE_MAX_S = 30.0
@@ -34,9 +35,9 @@ class _Peer:
     """What is known of one peer."""
 
     parts: int = 0  # of ours that are there now
-    proven: int = 1  # so many at a time it has done
+    proven: int = 1  # so many at a time it takes
     blocked_until: float = _LONG_AGO
-    trial_until: float = _LONG_AGO
+    trial_until: float = _LONG_AGO  # for one more than proven
     refusals: int = 0
     failures: int = 0
     listed: bool = True
@@ -97,14 +98,15 @@ class PeerChoice:
         """A part goes there."""
         peer = self._peers.setdefault(name, _Peer())
         peer.parts += 1
-        peer.trial_until = now + TRIAL_S
+        peer.trial_until = max(peer.trial_until, now + TRIAL_S)
 
     def succeeded(self, name: str) -> None:
         """A part of ours is done there."""
         peer = self._peers[name]
-        peer.proven = max(peer.proven, peer.parts)
+        if peer.parts > peer.proven:
+            peer.proven, peer.refusals = peer.parts, 0
         peer.parts -= 1
-        peer.failures = peer.refusals = 0
+        peer.failures = 0
         peer.blocked_until = _LONG_AGO
 
     def stopped(self, name: str) -> None:
@@ -115,10 +117,13 @@ class PeerChoice:
         """It refused a part for want of a place."""
         peer = self._peers[name]
         peer.parts -= 1
-        peer.proven = max(1, min(peer.proven, peer.parts))
         pause = min(FULL_PAUSE_S * 2**peer.refusals, FULL_PAUSE_MAX_S)
         peer.refusals += 1
-        peer.blocked_until = now + pause
+        peer.proven = max(1, peer.parts)
+        if peer.parts:
+            peer.trial_until = now + pause
+        else:
+            peer.blocked_until = now + pause
 
     def failed(self, name: str, now: float) -> None:
         """It failed a part, or could not be reached."""
