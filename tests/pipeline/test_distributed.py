@@ -485,19 +485,23 @@ def test_results_that_wait_are_bounded(chain) -> None:
 def test_input_waits_for_a_slow_peer(chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elastron.pipeline.distributed._UNSENT_BYTES_MAX", 10_000)
     gate, taken = threading.Event(), []
+    peer = StandIn(gate=gate)
 
     def items() -> Iterator[Item]:
-        for i in range(200):
+        for i in range(300):
             taken.append(i)
             yield replace(readout(i, 0), data=np.zeros((1, 1, 1000), np.complex64))
+            if i == 0:  # what comes before somebody takes it is kept without limit
+                _wait(lambda: peer.links)
+                threading.Event().wait(0.1)
 
-    puller = Puller(chain(distributed("Numbering"), StandInPeers(a=StandIn(gate=gate)))(items()))
+    puller = Puller(chain(distributed("Numbering"), StandInPeers(a=peer))(items()))
     _wait(lambda: len(taken) > 8)
     threading.Event().wait(0.2)
     waiting_at = len(taken)
     gate.set()
     assert waiting_at < 150
-    assert numbers(puller.all()) == list(range(200))
+    assert numbers(puller.all()) == list(range(300))
 
 
 def test_an_abandoned_chain_ends_its_links(chain) -> None:
