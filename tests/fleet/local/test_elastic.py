@@ -110,11 +110,15 @@ def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
         assert len(fleet.lines("node crashed")) == 1
         gateway = fleet.running()["gateway"]
         gateway.identity.signal(signal.SIGKILL)
-        wait_for(
-            lambda: (again := fleet.running().get("gateway")) and again.ready,
+        again = wait_for(
+            lambda: (
+                (there := fleet.running().get("gateway"))
+                and there.ready
+                and there.identity != gateway.identity
+                and there
+            ),
             what="another gateway",
         )
-        again = fleet.running()["gateway"]
         assert (again.address, again.admin) == (gateway.address, gateway.admin)
         (each,) = burst(fleet.port, 1)
         each.check()

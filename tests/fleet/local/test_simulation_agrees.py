@@ -11,9 +11,9 @@ LONG = os.environ.get("ELASTRON_LONG_TESTS") == "1"
 
 
 def test_the_simulator_agrees_with_a_real_fleet():
-    found = compare(600 if LONG else 24)
+    found = compare(600 if LONG else 16)
     nodes, waits = found.differences
     tolerance = 0.1 if LONG else 0.35
-    assert found.scans > (400 if LONG else 15)
+    assert found.scans > (400 if LONG else 10)
     assert nodes < tolerance, found
     assert waits < tolerance or abs(found.wait_s[0] - found.wait_s[1]) < 0.1, found
