@@ -34,7 +34,7 @@ from pydantic_settings import (
 from elastron.errors import ConfigError
 
 PREFIX = "ELASTRON_"
-SECTIONS = ("client", "node", "storage", "gateway", "fleet", "controller")
+SECTIONS = ("client", "node", "sidecar", "storage", "gateway", "fleet", "controller")
 
 #: Read from the working folder when no file is named.
 DEFAULT_FILES = ("elastron.toml", "elastron.yaml", "elastron.yml")

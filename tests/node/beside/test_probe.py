@@ -1,0 +1,93 @@
+"""Questions to a Gadgetron, and to what is none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from elastron.node.beside.connections import connections_to
+from elastron.node.beside.probe import Prober
+from elastron.node.farewell import error_text
+from elastron.service.address import Address
+from elastron.wire import encode
+from elastron.wire.messages import Close
+
+from .stand_in import StandIn
+
+
+@contextlib.contextmanager
+def answering(data: bytes | None) -> Iterator[Address]:
+    """Something that answers `data` whatever it is asked; None: it hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock, contextlib.suppress(ConnectionResetError):
+                sock.recv(1000)
+                sock.sendall(data or b"")
+                while data and sock.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Address(*listener.getsockname())
+        thread.join()
+
+
+def ask(address: Address, timeout_s: float = 10) -> str | None:
+    return asyncio.run(Prober(address, timeout_s).ask())
+
+
+def test_a_gadgetron(tmp_path: Path) -> None:
+    gadgetron = StandIn(tmp_path / "log")
+    try:
+        assert ask(Address("127.0.0.1", gadgetron.port)) is None
+        gadgetron.silent.set()
+        assert ask(Address("127.0.0.1", gadgetron.port), 0.2) == "no answer within 0.2 s"
+        assert not connections_to(gadgetron.port)  # a hanging one collects no questions
+    finally:
+        gadgetron.stop()
+
+
+def test_a_refusal_is_an_answer() -> None:
+    data = b"".join(bytes(each) for each in (*encode(error_text("full")), *encode(Close())))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(1000)
+                sock.sendall(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert ask(Address(*listener.getsockname())) is None
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, "it hung up without an answer"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak the Gadgetron protocol"),
+    ],
+)
+def test_what_is_none(data: bytes | None, reason: str) -> None:
+    with answering(data) as address:
+        said = ask(address)
+    assert said is not None
+    assert reason in said
+
+
+def test_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address(*listener.getsockname())
+    said = ask(address)
+    assert said is not None
+    assert said.startswith("no connection")
