@@ -102,7 +102,10 @@ def fleet(count: int) -> Iterator[tuple[RunningNode, list[RunningNode], Path]]:
         os.environ["PYTHONPATH"] = f"{folder}:{Path(__file__).parent}"
         listed = folder / "list"
         os.environ["GADGETRON_REMOTE_WORKER_COMMAND"] = f"cat {listed}"
-        nodes = [stack.enter_context(running_node(capacity=1, options=("--warm-workers", "2"))) for _ in range(count + 1)]
+        nodes = [
+            stack.enter_context(running_node(capacity=1, options=("--warm-workers", "2")))
+            for _ in range(count + 1)
+        ]
         del os.environ["GADGETRON_REMOTE_WORKER_COMMAND"]
         yield nodes[0], nodes[1:], listed
 

@@ -24,7 +24,9 @@ def distributor(dimension: str = "slice", **limits: int) -> AcquisitionDistribut
     """For a scan whose header announces these highest counters."""
     header, _ = phantom_acquisitions(PhantomSettings(matrix=8, coils=1))
     for name, maximum in limits.items():
-        setattr(header.encoding[0].encodingLimits, name, limitType(0, maximum, 0))
+        setattr(
+            header.encoding[0].encodingLimits, name, limitType(minimum=0, maximum=maximum, center=0)
+        )
     properties = AcquisitionDistributorProperties.model_validate({"parallel_dimension": dimension})
     return AcquisitionDistributor(properties, Context(header=header))
 
