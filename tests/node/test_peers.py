@@ -71,9 +71,28 @@ def test_asking_again_waits_a_while_and_a_failure_is_survived(tmp_path) -> None:
     eager = peers(command=f"cat {listed}", discovery_pause_s=0)
     assert patient.discover() == eager.discover() == ["a:1"]
     listed.write_text('["a:1", "b:2"]')
-    assert (patient.discover(), eager.discover()) == (["a:1"], ["a:1", "b:2"])
+    wait_for(lambda: eager.discover() == ["a:1", "b:2"], what="the new list")
+    assert patient.discover() == ["a:1"]
     listed.unlink()
-    assert eager.discover() == ["a:1", "b:2"]
+    for _ in range(5):
+        assert eager.discover() == ["a:1", "b:2"]
+        time.sleep(0.01)
+
+
+def test_a_command_that_hangs_later_holds_nothing_up(tmp_path) -> None:
+    command = tmp_path / "discover"
+    command.write_text("#!/bin/sh\necho '[\"a:1\"]'\n")
+    command.chmod(0o755)
+    found = peers(command=str(command), discovery_pause_s=0, discovery_timeout_s=30)
+    assert found.discover() == ["a:1"]
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o755)
+    slow.rename(command)
+    began = time.monotonic()
+    for _ in range(10):
+        assert found.discover() == ["a:1"]
+    assert time.monotonic() - began < 15
 
 
 def test_wrong_addresses_are_refused() -> None:

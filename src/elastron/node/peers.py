@@ -51,17 +51,35 @@ class TcpPeers:
         self._log = log
         self._lock = threading.Lock()
         self._found: list[str] = []
-        self._asked = self._found_at = float("-inf")
+        self._asked: float | None = None
+        self._asking = False
+        self._found_at = float("-inf")
         self._warned = ""
 
     def discover(self) -> Sequence[str]:
-        """Peers that are ready now, best first; asks again only after a while."""
+        """Peers that were ready a moment ago, best first.
+
+        Only the first call waits for the answer; later ones ask again in the background now and
+        then, so that a gateway that is slow or gone does not hold up what goes on with its nodes.
+        """
         with self._lock:
-            now = time.monotonic()
-            if now - self._asked >= self._settings.discovery_pause_s:
+            if self._asked is None:
                 self._ask()
                 self._asked = time.monotonic()
+            elif not self._asking and self._due(self._asked):
+                self._asking = True
+                threading.Thread(target=self._ask_again, name="discovery", daemon=True).start()
             return list(self._found)
+
+    def _due(self, asked: float) -> bool:
+        return time.monotonic() - asked >= self._settings.discovery_pause_s
+
+    def _ask_again(self) -> None:
+        try:
+            self._ask()
+        finally:
+            self._asked = time.monotonic()
+            self._asking = False
 
     def connect(self, peer: str) -> TcpLink:
         """Connect to a peer.
