@@ -12,6 +12,7 @@ from elastron.autoscaler.controller_settings import ControllerSettings, Scaler
 from elastron.cli.settings import load_settings
 from elastron.gateway.discovery import parse_source
 from elastron.gateway.settings import GatewaySettings
+from elastron.node.beside import SidecarSettings
 from tests.helm.harness import APIS, CHARTS, named, of_kind, refusal, render, values_files
 
 CHART = "gadgetron"
@@ -80,6 +81,11 @@ def test_the_originals_example_deploys_what_it_did():
     )
     assert gadgetron["resources"]["limits"] == {"nvidia.com/gpu": 1}
     assert sidecar["image"] == "ghcr.io/elastron/elastron:0.1.0"
+    settings = {each["name"]: each.get("value") for each in sidecar["env"]}
+    assert settings["ELASTRON_SIDECAR__DRAIN_TIMEOUT_S"] == "3570"
+    SidecarSettings.model_validate(
+        {name.partition("__")[2].lower(): value or "10.0.0.1" for name, value in settings.items()}
+    )
     assert node["nodeSelector"] == {"agentpool": "userpool"}
     assert node["tolerations"][0]["key"] == "sku"
     hpa = named(objects, "HorizontalPodAutoscaler", "gt1-gadgetron-node")["spec"]
