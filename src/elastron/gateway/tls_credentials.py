@@ -237,12 +237,9 @@ def _demand_clients(context: ssl.SSLContext, authority: Path) -> None:
 def _context(settings: TlsSettings, ciphers: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.version_min]
-    context.options |= (
-        ssl.OP_NO_TICKET
-        | ssl.OP_NO_RENEGOTIATION
-        | ssl.OP_NO_COMPRESSION
-        | ssl.OP_CIPHER_SERVER_PREFERENCE
-    )
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    # The client knows which cipher its processor is quick at; all we take are good.
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0  # no resumption: a scan is long, and revoked is revoked
     try:
         context.set_ciphers((settings.ciphers or ciphers) + _NEVER)

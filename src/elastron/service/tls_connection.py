@@ -16,8 +16,12 @@ from typing import Any
 
 from elastron.service.tls_transport import TlsTransport
 
-#: One read of the socket: 16 records of TLS; bigger ones are not faster.
-RECEIVE_BYTES = 256 * 1024
+#: One read of the socket at most; pages that were never read into cost nothing.
+RECEIVE_BYTES = 1024 * 1024
+#: A read of at least a record's bytes that emptied the socket is one of a flood that we keep up
+#: with. Waiting a little then halves what a byte costs, as each read brings more of them.
+_FLOOD_BYTES = 16 * 1024
+_REST_S = 0.001
 #: After a handshake that failed: time for the alert to be read. Closing a socket with unread bytes
 #: would reset it, and the alert would be lost on its way.
 _ALERT_LINGER_S = 1.0
@@ -97,6 +101,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._incoming.write(received)
         if self._plain is not None:
             self._plain.advance()
+            if _FLOOD_BYTES <= nbytes < len(self._buffer):
+                self._plain.rest(_REST_S)
         elif not self.shaken.done():
             self._shake()
 

@@ -38,6 +38,7 @@ class TlsTransport(asyncio.Transport):
         self._incoming, self._outgoing = bios
         self._protocol: asyncio.BaseProtocol | None = None
         self._paused = False
+        self._resting = False
         self._delivering = False
         self._closing = False
         self._peer_ended = False  # it has sent its close_notify
@@ -72,15 +73,28 @@ class TlsTransport(asyncio.Transport):
         """Deliver nothing until `resume_reading`; soon the peer cannot send any more."""
         if not self._paused and not self.is_closing():
             self._paused = True
-            self._raw.pause_reading()
+            if not self._resting:
+                self._raw.pause_reading()
 
     def resume_reading(self) -> None:
         """Deliver again."""
         if self._paused:
             self._paused = False
-            if not self._raw.is_closing():
+            if not self._resting and not self._raw.is_closing():
                 self._raw.resume_reading()
             self._loop.call_soon(self.advance)  # decrypted or not, something may be left
+
+    def rest(self, seconds: float) -> None:
+        """Let the socket fill for a while before it is read again."""
+        if not (self._resting or self._paused or self.is_closing()):
+            self._resting = True
+            self._raw.pause_reading()
+            self._loop.call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if not self._paused and not self._raw.is_closing():
+            self._raw.resume_reading()
 
     def advance(self) -> None:
         """Decrypt what has come and deliver it."""
@@ -231,8 +245,9 @@ class TlsTransport(asyncio.Transport):
         if self._peer_ended:
             self._raw.close()
         elif not self._raw.is_closing():
-            if self._paused:
+            if self._paused and not self._resting:
                 self._raw.resume_reading()
+            self._paused = False
             self._linger = self._loop.call_later(_LINGER_S, self._lingered)
 
     def abort(self) -> None:
