@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from ismrmrd import xsd
 
-from elastron.cli.serving import storage_server
 from elastron.client import Client
 from elastron.errors import RemoteError
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
 from elastron.mrd.dataset import Dataset
 from elastron.node import Node, NodeSettings
+from tests.running_storage import storage_server
 
 SCAN = Path(__file__).parent / "data" / "brain_full.h5"
 NOISE_SCAN = "scanner_somebody_study_1"

@@ -1,0 +1,39 @@
+"""A storage server in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from tests.storage.parts import free_port
+
+WAIT_S = 60.0
+
+
+@contextlib.contextmanager
+def storage_server(folder: Path) -> Iterator[str]:
+    """The URL of a server that keeps everything in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "elastron", "storage", "--listen", address]
+    kept = ["--database", str(folder / "metadata.db"), "--blobs", str(folder / "blobs")]
+    process = subprocess.Popen([*command, *kept, "--log-level", "warn"])
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            assert process.poll() is None, "the storage server did not start"
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://{address}/healthcheck").is_success:
+                    break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(WAIT_S)
