@@ -20,6 +20,7 @@ from elastron.cli.console import as_bytes, as_seconds, counted
 from elastron.cli.settings import ClientSettings
 from elastron.gateway.settings import GatewaySettings
 from elastron.node import NodeSettings
+from elastron.node.beside.settings import SidecarSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/cli.md"
 
@@ -70,6 +71,7 @@ SETTINGS = {
     "node": NodeSettings,
     "gateway": GatewaySettings,
     "controller": ControllerSettings,
+    "sidecar": SidecarSettings,
 }
 
 
@@ -163,7 +165,7 @@ def test_counts_for_people():
 def _rewrite() -> None:
     """Write the tables of settings anew: `python -m tests.cli.test_app`."""
     text = REFERENCE.read_text()
-    for section in ("node", "gateway", "controller"):
+    for section in ("node", "gateway", "controller", "sidecar"):
         before, mark, rest = text.partition(f"| `[{section}]` | meaning |\n")
         _, gap, after = rest.partition("\n\n")
         text = before + mark + _rows(section) + (gap + after or "\n")

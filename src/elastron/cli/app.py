@@ -29,6 +29,7 @@ from elastron.cli import (
     resend,
     scale,
     send,
+    sidecar,
     simulate,
     status,
     storage,
@@ -118,6 +119,7 @@ app.add_typer(archive.app, name="archive", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(resend.resend)
 app.add_typer(storage.app, name="storage", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(simulate.simulate)
+app.command(rich_help_panel=_SERVERS)(sidecar.sidecar)
 app.add_typer(controller.app, name="controller", rich_help_panel=_SERVERS)
 app.command(rich_help_panel=_SERVERS)(query.query)
 app.add_typer(access.app, name="access", rich_help_panel=_ACCESS)
