@@ -295,7 +295,7 @@ class TlsLink(asyncio.BufferedProtocol):
         self._over = True
         if self._end is not None:
             self._end.ended()
-        return False
+        return True  # ours goes on: the images are still to come
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
