@@ -173,7 +173,7 @@ class Tls:
             self._shaking.pop(connection, None)
         self.outcomes["ok"] += 1
         known: TlsPeer = transport.get_extra_info("tls_peer")
-        self._log.debug("handshake done", peer=peer, identity=known.identity, version=known.version)
+        self._log.info("came in by TLS", peer=peer, identity=known.identity, version=known.version)
         return transport, transport.get_protocol(), known
 
     def _make_room(self) -> None:
