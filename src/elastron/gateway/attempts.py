@@ -71,7 +71,7 @@ class Attempts:
         self._journal = journal
         self._output = output
         self._owner = owner
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting: asyncio.Task[Any] | None = None
         self._attempt_over: asyncio.Future[None] | None = None
         self._unreachable = False
         self.node: NodeSide | None = None
@@ -98,10 +98,11 @@ class Attempts:
     def act(self, step: Step) -> Step:
         """Go on as the relay says."""
         if step in (Step.PLACE, Step.FINISH, Step.END):
-            if self._attempt_over is not None:
-                _resolve(self._attempt_over)
-            if self._relay.ended:
-                _resolve(self._over)
+            if self._attempt_over is not None and not self._attempt_over.done():
+                self._attempt_over.set_result(None)
+            if self._waiting is not None and self._relay.ended:
+                self._waiting.cancel()
+                self._waiting = None
         return step
 
     async def _place(self, request: Request) -> Placement | None:
@@ -130,7 +131,9 @@ class Attempts:
         timeout_s = self._gateway.settings.connect_timeout_s
         address = placement.node.address
         try:
-            sock = await self._unless_over(node_side.connect(address, timeout_s=timeout_s))
+            sock = await self._unless_over(
+                node_side.connect(address, self._gateway.poller, timeout_s=timeout_s)
+            )
         except ConnectError as error:
             self._unreachable = True
             self._relay.refused(str(error))
@@ -142,9 +145,6 @@ class Attempts:
             return
         self._relay.connected()
         self._owner.changed()
-        self._owner.log.info(
-            "scan goes to a node", node=placement.node.id, attempt=self._relay.attempt
-        )
         link = SocketLink(sock, self._gateway.poller)
         self._attempt_over = over = asyncio.get_running_loop().create_future()
         self.node = node = NodeSide(link, self._journal, self._output, self._owner)
@@ -152,7 +152,10 @@ class Attempts:
         try:
             node.start()
             self._owner.node_begins(node)
-            await asyncio.wait({over, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            self._owner.log.info(
+                "scan goes to a node", node=placement.node.id, attempt=self._relay.attempt
+            )
+            await over
         finally:
             placement.lost.remove_done_callback(self._node_dead)
             self.node = self._attempt_over = None
@@ -182,17 +185,13 @@ class Attempts:
 
     async def _unless_over(self, work: Awaitable[_T]) -> _T | None:
         """The result of `work`; None if the scan is over before."""
-        task = asyncio.ensure_future(work)
+        self._waiting = task = asyncio.current_task()
         try:
-            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            return await work
+        except asyncio.CancelledError:
+            if task is None or self._waiting is task:
+                raise  # not by `act`
+            task.uncancel()
+            return None
         finally:
-            if not task.done():
-                task.cancel()
-        if not task.done():
-            await asyncio.wait({task})
-        return None if task.cancelled() else task.result()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+            self._waiting = None

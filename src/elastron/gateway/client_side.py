@@ -10,6 +10,8 @@ import asyncio
 import time
 from typing import Protocol
 
+import numpy as np
+
 from elastron.errors import (
     ConnectionLostError,
     ElastronError,
@@ -19,7 +21,8 @@ from elastron.errors import (
 )
 from elastron.gateway.journal import Journal
 from elastron.gateway.links import Link
-from elastron.wire import Decoder, Limits
+from elastron.wire import Limits
+from elastron.wire.cursor import Cursor
 from elastron.wire.framing import Frame, Framer
 from elastron.wire.messages import (
     ConfigName,
@@ -29,6 +32,7 @@ from elastron.wire.messages import (
     MessageId,
     Query,
 )
+from elastron.wire.readers import READERS
 from elastron.wire.session import Action, ServerSession, State
 
 #: Read by the gateway itself; all of one must be in memory.
@@ -303,9 +307,13 @@ class ClientSide:
     def _message(self, frame: Frame) -> Message | None:
         if frame.message_id not in _READ:
             return None
-        decoder = Decoder(self._limits, chunk_bytes=frame.length)
-        decoder.feed(self._journal.peek(frame.start, frame.length))
-        return next(decoder.messages())
+        data = np.frombuffer(self._journal.peek(frame.start, frame.length), np.uint8)
+        reading = READERS[frame.message_id](Cursor(frame.message_id, self._limits, data))
+        try:
+            next(reading)
+        except StopIteration as done:
+            return done.value
+        raise AssertionError("a whole message is not whole")
 
     def _check_preamble(self) -> None:
         limits = self._limits

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import ipaddress
+import os
+import select
 import socket
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from elastron.errors import ConnectError
 from elastron.gateway.journal import Journal
 from elastron.gateway.links import Link
 from elastron.gateway.output import Output
+from elastron.gateway.poller import Poller
 from elastron.gateway.pump import Pump
 from elastron.service.address import Address
 from elastron.service.listening import tune
@@ -136,24 +141,20 @@ class NodeSide:
             self._link.end()
 
 
-async def connect(address: str, *, timeout_s: float) -> socket.socket:
+async def connect(address: str, poller: Poller, *, timeout_s: float) -> socket.socket:
     """A connection to a node.
 
     Raises:
         ConnectError: it cannot be reached.
     """
-    loop = asyncio.get_running_loop()
-    host, port = Address.parse(address)
     reason = "no address"
     try:
         async with asyncio.timeout(timeout_s):
-            for family, kind, protocol, _, target in await loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            ):
-                sock = socket.socket(family, kind, protocol)
+            for family, target in await _targets(address):
+                sock = socket.socket(family, socket.SOCK_STREAM)
                 sock.setblocking(False)
                 try:
-                    await loop.sock_connect(sock, target)
+                    await _connect(sock, target, poller)
                 except OSError as error:
                     sock.close()
                     reason = error.strerror or "no connection"
@@ -168,6 +169,50 @@ async def connect(address: str, *, timeout_s: float) -> socket.socket:
     except OSError as error:
         reason = error.strerror or "no such host"
     raise ConnectError(f"{address} cannot be reached: {reason}")
+
+
+async def _connect(sock: socket.socket, target: tuple[Any, ...], poller: Poller) -> None:
+    try:
+        sock.connect(target)
+    except BlockingIOError:
+        if not _writable(sock):  # a node on this machine is there already
+            came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            fd = sock.fileno()
+            poller.add_writer(fd, functools.partial(_resolve, came))
+            try:
+                await came
+            finally:
+                poller.remove_writer(fd)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error)) from None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _writable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+async def _targets(address: str) -> list[tuple[int, tuple[Any, ...]]]:
+    """Families and socket addresses of HOST:PORT.
+
+    Raises:
+        OSError: there is no such host.
+    """
+    host, port = Address.parse(address)
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, target) for family, _, _, _, target in found]
+    # The resolver would ask a thread.
+    return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
 
 
 def _tune(sock: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def run_gateway(
     """
     configure_logging(settings.log_format, settings.log_level)
     _allow_descriptors()
+    gc.freeze()  # what was imported stays: no collection need look at it again
     run_loop(serve(settings, on_ready))
 
 

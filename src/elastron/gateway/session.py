@@ -259,7 +259,8 @@ class Session:
         if outcome != PROBE:
             level = self.log.info if outcome == Outcome.OK else self.log.warning
             level("session ended", **summary)
-        gateway.events.publish("session", self.describe() | {"outcome": outcome})
+        if gateway.events.subscribers:
+            gateway.events.publish("session", self.describe() | {"outcome": outcome})
         # What a client that leaves was sent may never be read: for it nothing counts as taken.
         stayed = not (output.client_left or self._relay.detached)
         all_taken = stayed and output.pump.idle
@@ -477,7 +478,8 @@ class Session:
 
     def changed(self) -> None:
         """See `attempts.Owner`."""
-        self._gateway.events.publish("session", self.describe())
+        if self._gateway.events.subscribers:
+            self._gateway.events.publish("session", self.describe())
 
     def _no_scan(self, outcome: str, words: str | None) -> None:
         """Nothing is to be reconstructed."""
