@@ -261,9 +261,8 @@ class Gateway:
 
     def _open_doors(self, listeners: list[tuple[socket.socket, Tls | None]]) -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        silent_max = max(
-            1, min(self.settings.pending_connections_max, soft - _DESCRIPTORS_OWN) // 2
-        )
+        descriptors = (soft - _DESCRIPTORS_OWN) // 2
+        silent_max = max(1, min(self.settings.pending_connections_max, descriptors))
         for sock, tls in listeners:
             on_client = (
                 self._plain_client if tls is None else functools.partial(self._tls_client, tls)
