@@ -79,3 +79,17 @@ async def test_a_client_that_ends_its_direction_first_gets_its_images(tmp_path: 
                 client.half_close()
                 assert numbers(await client.rest()) == [7]
                 await client.close()
+
+
+async def test_half_open_handshakes_do_not_hold_up_a_drain(tmp_path: Path) -> None:
+    keys = key_file(tmp_path, f"site-a:{SECRET}")
+    listener = {"listen": "127.0.0.1:0", "psk_file": str(keys), "handshake_timeout_s": 600}
+    async with FakeNode(gives(1)) as node, gateway_before(node, tls=[listener]) as gateway:
+        client = await _client(gateway.tls_addresses[0].port)
+        await client.send_bytes(b"\x16")
+        (tls,) = gateway._tls
+        await until(lambda: tls.shaking)
+        assert await gateway.drain() == 0
+        await until(lambda: not tls.shaking)
+        assert tls.outcomes == {"crowded_out": 1}
+        await client.close()

@@ -127,8 +127,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """End everything at once."""
-        for door in self._doors:
-            door.close()
+        self._close_doors()
         for session in list(self.sessions.values()):
             session.abort()
         if self._tasks:  # what is being archived comes to its end
@@ -155,8 +154,7 @@ class Gateway:
         if not self.draining:
             self.draining = True
             self.log.info("draining", running=len(self.sessions))
-            for door in self._doors:
-                door.close()
+            self._close_doors()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._unoccupied.wait(), timeout_s)
         left = list(self.sessions.values())
@@ -168,6 +166,12 @@ class Gateway:
                 await asyncio.wait_for(self._unoccupied.wait(), grace_s)
         self.log.info("drained", cancelled=len(left))
         return len(left)
+
+    def _close_doors(self) -> None:
+        for door in self._doors:
+            door.close()
+        for tls in self._tls:
+            tls.abandon()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -86,6 +86,10 @@ class Tls:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
             self._watching = None
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End the handshakes under way."""
         for connection in list(self._shaking):
             connection.abort("the gateway goes down")
 
