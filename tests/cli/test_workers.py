@@ -17,7 +17,7 @@ def test_the_list_is_one_a_gadgetron_takes(run) -> None:
 
 def test_the_environment_may_name_the_gateway(run, monkeypatch) -> None:
     with gateway(200, b"[]") as (url, _):
-        monkeypatch.setenv("ELASTRON_GATEWAY", url)
+        monkeypatch.setenv("ELASTRON_GATEWAY_ADMIN", url)
         assert json.loads(run("workers").stdout) == []
 
 

@@ -13,7 +13,7 @@ DEFAULT_GATEWAY = "http://127.0.0.1:9080"
 def workers(
     *,
     gateway: Annotated[
-        str, typer.Option(envvar="ELASTRON_GATEWAY", help="URL of the gateway's admin pages.")
+        str, typer.Option(envvar="ELASTRON_GATEWAY_ADMIN", help="URL of the gateway's admin pages.")
     ] = DEFAULT_GATEWAY,
     exclude: Annotated[
         str | None, typer.Option("--not", help="HOST:PORT of a node to leave out: the asker.")
