@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from elastron.wire import Decoder
 from elastron.wire.faults import LOCATION, Fault, fault_words
 from elastron.wire.messages import Close, ConfigName, Query, Response, Text
 from tests.gateway.harness import (
@@ -344,3 +345,37 @@ async def test_a_config_alone_reaches_a_node() -> None:
         await client.send_bytes(PREAMBLE[:1026])
         assert texts(await client.rest()) == ["[x] ERROR: no config default.xml"]
         await client.close()
+
+
+async def test_a_ticket_asked_for_late_gives_what_came_since() -> None:
+    go = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        for number in range(20):
+            await line.send(image(number, 256))
+        await go.wait()
+        await line.until_close()
+        await line.send(image(100), Close())
+
+    async with FakeNode(script) as node, gateway_before(node) as gateway:
+        client = await client_of(gateway)
+        await client.send_bytes(PREAMBLE)
+        assert numbers([await client.next() for _ in range(20)]) == list(range(20))
+        await client.send(Query("elastron::session", 1))
+        response = await client.next()
+        assert isinstance(response, Response)
+        ticket = json.loads(response.response)["ticket"]
+        await client.send(Query("elastron::detach", 2), Close())
+        assert isinstance(await client.next(), Response)
+        await client.close()
+        go.set()
+        await until(lambda: not gateway.sessions)
+        _, result = gateway.results.find(ticket)
+        assert result is not None
+        assert result.recording is not None
+        decoder = Decoder()
+        async for piece in result.recording.pieces():
+            decoder.feed(piece)
+        kept = list(decoder.messages())
+        assert numbers(kept) == [100]
+        assert isinstance(kept[-1], Close)

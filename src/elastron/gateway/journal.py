@@ -69,6 +69,8 @@ class Journal:
         size: bytes received.
         memory_bytes: of segments in use.
         reading_at: offset that is needed next; what lies before it goes to disk first.
+        content_from: offset of the first byte that `pieces` gives.
+        released: some of it was let go.
         held_from: what lies from this offset on stays in memory; None: anything may go to disk.
     """
 
@@ -84,6 +86,8 @@ class Journal:
         self.memory_bytes = 0
         self.disk_bytes = 0
         self.reading_at = 0
+        self.content_from = 0
+        self.released = False
         self.held_from: int | None = None
 
     # --- writing --------------------------------------------------------------------------------
@@ -211,17 +215,19 @@ class Journal:
 
     @property
     def content_bytes(self) -> int:
-        """Bytes that are not left out."""
-        left_out = sum(self._hole_stops) - sum(self._hole_starts)
-        return self.size - left_out
+        """How many bytes `pieces` gives."""
+        begin = self.content_from
+        holes = zip(self._hole_starts, self._hole_stops, strict=True)
+        left_out = sum(max(0, stop - max(start, begin)) for start, stop in holes)
+        return self.size - begin - left_out
 
     async def pieces(self) -> AsyncIterator[memoryview]:
-        """All that is not left out, from the first byte on; nothing of it was released.
+        """All that is not left out, from `content_from` on; nothing of it was released.
 
         Raises:
             OSError: the disk is broken.
         """
-        at = self.skip(0)
+        at = self.skip(self.content_from)
         while at < self.size:
             piece = await self.read(at)
             yield piece
@@ -236,6 +242,7 @@ class Journal:
             self._give(piece)
             count += 1
         del self._pieces[:count]
+        self.released = self.released or count > 0
 
     def close(self) -> None:
         """Give memory and disk back; a second call does nothing."""

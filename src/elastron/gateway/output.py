@@ -152,13 +152,19 @@ class Output:
         """Send a message of the gateway's own, as soon as no other is half there."""
         self._own.append(b"".join(bytes(buffer) for buffer in encode(message)))
         self._say_own()
-        if self._framer is None:
-            self.pump.go(self.journal.size)
+        self.pump.go()
 
     def when_all_sent(self, callback: Callable[[], None]) -> None:
         """Call once everything said and delivered so far has been sent."""
         self._on_all_sent = callback
         self._sent()
+
+    def record(self) -> None:
+        """Keep all from now on; what was sent and let go before is not in the record."""
+        if not self.recorded:
+            self.recorded = True
+            if self.journal.released:
+                self.journal.content_from = self.pump.limit
 
     def forget_sent(self) -> None:
         """Give back what the client has taken."""

@@ -10,7 +10,6 @@ woken; one task places, connects and says goodbye.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,10 @@ from elastron.errors import (
     ProtocolError,
 )
 from elastron.gateway import patience
+from elastron.gateway.answers import Answers
 from elastron.gateway.attempts import Attempts
 from elastron.gateway.client_side import ClientSide
+from elastron.gateway.ending import PROBE, Ended, conclude
 from elastron.gateway.estimate import session_memory_bytes
 from elastron.gateway.links import Link
 from elastron.gateway.node_side import NodeSide
@@ -32,21 +33,16 @@ from elastron.gateway.placement import Request
 from elastron.gateway.pools import Class, classify
 from elastron.gateway.relay import Outcome, Phase, Relay, Step
 from elastron.gateway.settings import WhenFull
-from elastron.service.queries import answer
 from elastron.wire.faults import LOCATION
 from elastron.wire.framing import Frame
-from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Response, Text
+from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Text
 
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
 
 _INPUT = f"{LOCATION}/Connection Input Thread"
-#: Questions of one session; a client asks a handful.
-_QUERIES_MAX = 1000
 #: Config and header come together; a client that waits in between waits for a word on its config.
 _HEADER_WAIT_S = 0.5
-#: A port check: connected, and left without a byte.
-PROBE = "probe"
 
 
 class SessionState(StrEnum):
@@ -110,10 +106,9 @@ class Session:
         self._attempts = Attempts(
             self, gateway, relay=self._relay, journal=self._input, output=self._output
         )
+        self._answers = Answers(gateway, session_id, self._output)
         self._received: float | None = None
         self._words: str | None = None
-        self._queries = 0
-        self._detach: Query | None = None
         self._ending = False
         self._quiet = False  # nobody is there to hear a goodbye
 
@@ -239,42 +234,25 @@ class Session:
             await asyncio.wait({self._taken}, timeout=self._settings.linger_timeout_s)
 
     async def _end(self) -> None:
-        outcome = self.outcome or Outcome.OK
         self._client.stop()
         self._output.stop()
         self._link.close()
-        gateway, output = self._gateway, self._output
-        seconds = time.monotonic() - self._connected
         self._nothing_left()
-        gateway.metrics.session_ended(
-            outcome,
-            seconds=seconds,
-            images=output.images,
-            pool=self._class.pool,
-            placed=self._attempts.placed is not None,
-        )
-        summary = self.describe() | {"outcome": outcome, "seconds": round(seconds, 3)}
-        for name in ("id", "state", "queue_position"):
-            summary.pop(name)
-        if outcome != PROBE:
-            level = self.log.info if outcome == Outcome.OK else self.log.warning
-            level("session ended", **summary)
-        if gateway.events.subscribers:
-            gateway.events.publish("session", self.describe() | {"outcome": outcome})
         # What a client that leaves was sent may never be read: for it nothing counts as taken.
-        stayed = not (output.client_left or self._relay.detached)
-        all_taken = stayed and output.pump.idle
-        whole = self._client.started and self._relay.protected
-        if whole and gateway.archive.wants(outcome):
-            recorded = output.journal if output.recorded else None
-            await gateway.archive.keep(self.id, summary, self._input, recorded, outcome)
-        self._input.close()
-        if gateway.results.wanted(self.id) and not all_taken and output.recorded:
-            gateway.results.keep(self.id, output.journal, outcome=outcome, images=output.images)
-        else:
-            gateway.results.discard(self.id)
-            output.journal.close()
-        gateway.ended(self)
+        stayed = not (self._output.client_left or self._relay.detached)
+        ended = Ended(
+            id=self.id,
+            described=self.describe(),
+            outcome=self.outcome or Outcome.OK,
+            placed=self._attempts.placed is not None,
+            kept=self._client.started and self._relay.protected,
+            taken=stayed and self._output.pump.idle,
+            log=self.log,
+        )
+        try:
+            await conclude(self._gateway, ended, self._input, self._output)
+        finally:
+            self._gateway.ended(self)
 
     # --- what the client does -------------------------------------------------------------------
 
@@ -309,21 +287,7 @@ class Session:
 
     def query(self, query: Query) -> None:
         """See `client_side.Owner`."""
-        self._queries += 1
-        if self._queries > _QUERIES_MAX:
-            raise ProtocolError(f"more than {_QUERIES_MAX} queries in one session")
-        if query.query == "elastron::detach" and not self._client.closed:
-            self._detach = query
-        else:
-            self._output.say(Response(self._answer(query.query), query.correlation_id))
-
-    def _answer(self, query: str) -> str:
-        gateway = self._gateway
-        if query in ("elastron::session", "elastron::detach"):
-            ticket = gateway.results.issue(self.id)
-            self._output.recorded = self._output.recorded or ticket is not None
-            return json.dumps({"session": self.id, "ticket": ticket})
-        return answer(query, status=gateway.status() if query == "elastron::status" else {})
+        self._answers.query(query)
 
     def data_came(self) -> None:
         """See `client_side.Owner`."""
@@ -339,12 +303,8 @@ class Session:
             self._relay.client_failed(f"[{_INPUT}] ERROR: {client.failed}")
         else:
             self._relay.client_data(client.whole, ended=True)
-        if client.closed and self._detach is not None:
-            self._relay.detached = self._gateway.results.issue(self.id) is not None
-            self._output.say(
-                Response(self._answer("elastron::detach"), self._detach.correlation_id)
-            )
-            self._detach = None
+        if client.closed:
+            self._relay.detached = self._answers.all_received()
         self._feed(self._attempts.node)
 
     def client_ended(self) -> None:
