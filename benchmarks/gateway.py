@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with counting_node() as port, contextlib.ExitStack() as stack:
-            memory = {"memory_bytes_max": 10 << 30}
+            memory = {"memory_bytes_max": 10 << 30, "spare_bytes_max": 10 << 30}
             gateway = stack.enter_context(running_gateway(port, journal=memory))
             small = {"memory_bytes_max": 64 << 20, "folder": str(folder / "journal")}
             on_disk = stack.enter_context(running_gateway(port, journal=small))
