@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ class ClientSocket:
         self._socket = sock
         self._board = board
         self._wake_read, self._wake_write = os.pipe()
+        self._closing = threading.Lock()
+        self._closed = False
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._readable.register(self._wake_read, select.POLLIN)
@@ -38,8 +41,10 @@ class ClientSocket:
         self._writable.register(sock, select.POLLOUT)
 
     def interrupt(self) -> None:
-        """End the present and every later wait for input; any thread may call it."""
-        os.write(self._wake_write, b"!")
+        """End the present and every later wait for input; any thread may call it, at any time."""
+        with self._closing:
+            if not self._closed:
+                os.write(self._wake_write, b"!")
 
     def clear_interrupt(self) -> None:
         """Let waits be waits again."""
@@ -146,6 +151,8 @@ class ClientSocket:
 
     def close(self) -> None:
         """Close the socket and the wake-up pipe."""
-        self._socket.close()
-        for end in (self._wake_read, self._wake_write):
-            os.close(end)
+        with self._closing:
+            self._closed = True
+            self._socket.close()
+            for end in (self._wake_read, self._wake_write):
+                os.close(end)
