@@ -75,7 +75,8 @@ class Prometheus:
             )
 
     def get(self, path: str, **query: str) -> Any:
-        answer = httpx.get(f"{self._api}/{path}", params=query, timeout=60, trust_env=False).json()
+        told = httpx.get(f"{self._api}/{path}", params=query, timeout=60, trust_env=False)
+        answer = told.raise_for_status().json()  # it says 503 until it has read its log
         assert answer["status"] == "success", answer
         return answer["data"]
 
