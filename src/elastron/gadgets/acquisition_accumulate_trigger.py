@@ -9,32 +9,19 @@ import numpy as np
 from ismrmrd.xsd import encodingLimitsType, ismrmrdHeader
 from pydantic import BeforeValidator, Field
 
-from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
+from elastron.gadgets.base import (
+    Context,
+    EncodingCounter,
+    Gadget,
+    Hybrid,
+    Item,
+    Properties,
+)
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, joined_headers
 from elastron.mrd.buffers import STATISTICS_COUNTERS, Bucket, BucketStatistics
 from elastron.mrd.waveform import Waveform
 
-_Dimension = Literal[
-    "kspace_encode_step_1",
-    "kspace_encode_step_2",
-    "average",
-    "slice",
-    "contrast",
-    "phase",
-    "repetition",
-    "set",
-    "segment",
-    "user_0",
-    "user_1",
-    "user_2",
-    "user_3",
-    "user_4",
-    "user_5",
-    "user_6",
-    "user_7",
-    "n_acquisitions",
-    "none",
-]
+_Dimension = Literal[EncodingCounter, "n_acquisitions", "none"]
 
 
 def _named(value: object) -> object:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Literal
 
 import numpy as np
 from ismrmrd.xsd import encodingLimitsType, ismrmrdHeader
 
-from elastron.gadgets.base import Context, Item
+from elastron.gadgets.base import Context, EncodingCounter, Item
 from elastron.gadgets.distribution import Distributor, DistributorProperties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
 
@@ -35,25 +34,7 @@ class AcquisitionDistributorProperties(DistributorProperties):
         parallel_dimension: readouts of one value of this counter are one part.
     """
 
-    parallel_dimension: Literal[
-        "kspace_encode_step_1",
-        "kspace_encode_step_2",
-        "average",
-        "slice",
-        "contrast",
-        "phase",
-        "repetition",
-        "set",
-        "segment",
-        "user_0",
-        "user_1",
-        "user_2",
-        "user_3",
-        "user_4",
-        "user_5",
-        "user_6",
-        "user_7",
-    ] = "slice"
+    parallel_dimension: EncodingCounter = "slice"
 
 
 class AcquisitionDistributor(Distributor[AcquisitionDistributorProperties]):
