@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from elastron.gateway.settings import GatewaySettings
-from tests.node.harness import NodeProcess, wait_for
+from tests.node.harness import NodeProcess, wait_for, whole_lines
 
 from .proxy import CuttingProxy
 
@@ -149,14 +149,13 @@ class GatewayProcess:
         self.admin = f"http://{ready['admin']}"
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log_path.read_text().splitlines() if line]
+        return whole_lines(self.log_path)
 
     def wait_for_log(self, pattern: str, *, timeout_s: float = 60) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
             if self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended: {self.log_path.read_text()[-4000:]}")
-            lines = self.log_path.read_text().splitlines()
-            return next((json.loads(line) for line in lines if re.search(pattern, line)), None)
+            return next((line for line in self.log() if re.search(pattern, json.dumps(line))), None)
 
         return wait_for(found, what=f"{pattern!r} in the gateway's log", timeout_s=timeout_s)
 

@@ -179,7 +179,7 @@ class NodeProcess:
         return Peer(self.port)
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log_path.read_text().splitlines() if line]
+        return whole_lines(self.log_path)
 
     def events(self, pattern: str) -> list[dict[str, Any]]:
         """Log lines with `pattern` in their event, or errors."""
@@ -216,6 +216,12 @@ class NodeProcess:
                 return
         self.process.kill()
         self.process.wait()
+
+
+def whole_lines(log: Path) -> list[dict[str, Any]]:
+    """A JSON log's lines, without one that is still being written."""
+    whole = log.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines() if line]
 
 
 def wait_for(found: Any, *, what: str, timeout_s: float = 30) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,25 @@ def test_a_refusal_is_an_answer() -> None:
         thread.start()
         assert ask(Address(*listener.getsockname())) is None
         thread.join()
+
+
+def test_a_reset_behind_the_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(20):
+                sock, _ = listener.accept()
+                with sock:
+                    sock.recv(1000)
+                    sock.sendall(b"".join(bytes(each) for each in encode(error_text("full"))))
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        said = {ask(Address(*listener.getsockname())) for _ in range(20)}
+        thread.join()
+    # The reset may overtake the answer; it is told as what it is.
+    assert said <= {None, "no connection: Connection reset by peer"}
 
 
 @pytest.mark.parametrize(

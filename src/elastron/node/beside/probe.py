@@ -65,8 +65,10 @@ class Prober:
             return None if well else "it hung up without an answer"
         finally:
             # By a reset: one that hangs must not collect questions.
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            # It may be closed already, if the peer ended it with a reset of its own.
+            with contextlib.suppress(OSError):
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
