@@ -83,6 +83,15 @@ def test_the_gateway_sends_scans_to_the_pools_of_their_configs():
     assert classify(gateway.pools, config_xml=b"<x/>").pool == "cpu"
 
 
+def test_a_pool_that_takes_everything_is_asked_last():
+    fleet = plan("pools: {cpu: {}, gpu: {configs: ['*_gpu.xml']}}")
+    gateway = plan_gateway(
+        GatewaySettings(), fleet, nodes_file=Path("/s/nodes.json"), journal=Path("/s/journal")
+    )
+    assert classify(gateway.pools, config_name="x_gpu.xml").pool == "gpu"
+    assert classify(gateway.pools, config_name="x.xml").pool == "cpu"
+
+
 def test_somebody_takes_what_no_pool_asked_for():
     fleet = plan("pools: {gpu: {configs: ['*_gpu.xml']}, fft: {configs: ['*FFT*']}}")
     gateway = plan_gateway(

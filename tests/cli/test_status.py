@@ -13,6 +13,8 @@ import pytest
 from rich.console import Console
 
 from elastron.cli.status_tables import Rates, tables
+from elastron.fleet.local.folder import Record, Role, StateFolder
+from elastron.fleet.local.identity import Identity
 from elastron.fleet.model import Node, NodeState
 from tests.cli.live_gateway import Live, invoke, live_gateway
 from tests.gateway.fake_gateway import FakeGateway, FakeSession
@@ -85,6 +87,18 @@ def test_the_default_gateway_is_this_machines(live: Live, monkeypatch, tmp_path:
 
     assert admin_url(ClientSettings()) == DEFAULT_URL
     assert admin_url(ClientSettings(gateway="gateway:9080")) == "http://gateway:9080"
+
+
+def test_a_fleet_of_this_machine_by_name(live: Live, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert "No fleet is up" in invoke("status", "--name", "other", code=1).stderr
+    said = invoke("status", "--name", "other", "-g", live.url, code=2).stderr
+    assert "names a gateway already" in said
+    folder = StateFolder(tmp_path / "fleet")
+    admin = live.url.removeprefix("http://")
+    folder.write_record(Record("gateway", Role.GATEWAY, Identity.own(), 0, admin=admin))
+    told = json.loads(invoke("status", "--state", str(tmp_path / "fleet"), "--json").stdout)
+    assert told["gateway"] == live.url
 
 
 def test_rates_are_of_the_time_between_two_looks():

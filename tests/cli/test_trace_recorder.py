@@ -27,7 +27,10 @@ def test_the_simulator_reads_what_is_written(tmp_path):
     trace.add(ENDED, 1_800_000_100.0)
     trace.add(ENDED | {"pool": "default"}, 1_800_000_050.0)
     trace.add(ENDED | {"outcome": "error"}, 1_800_000_060.0)
+    assert load_trace(path).duration_s < 300
+    trace.close(1_800_000_300.0)
     read = load_trace(path)
+    assert read.duration_s == 300
     assert [scan.arrival_s for scan in read.scans] == [30.0, 80.0]
 
 

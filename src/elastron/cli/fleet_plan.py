@@ -124,7 +124,8 @@ def _rules(fleet: FleetSettings) -> list[PoolRule]:
         PoolRule.model_validate(
             {"pool": name, "configs": () if "*" in pool.configs else pool.configs}
         )
-        for name, pool in fleet.pools.items()
+        # One that takes everything would leave nothing to those behind it.
+        for name, pool in sorted(fleet.pools.items(), key=lambda item: "*" in item[1].configs)
     ]
     if all(rule.configs for rule in rules):  # somebody must take what nobody asked for
         rules.append(PoolRule.model_validate({"pool": rules[0].pool}))

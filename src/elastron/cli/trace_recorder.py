@@ -42,8 +42,19 @@ class TraceFile:
         """
         line = trace_line(session, ended - self._started)
         if line is not None:
-            with self._path.open("a") as file:
-                file.write(line + "\n")
+            self._write(line)
+
+    def close(self, ended: float) -> None:
+        """Write down how long the run was, for the time its nodes were idle after the last scan.
+
+        Args:
+            ended: when the run ended (s since 1970).
+        """
+        self._write(f"# duration_s: {ended - self._started:.3f}")
+
+    def _write(self, line: str) -> None:
+        with self._path.open("a") as file:
+            file.write(line + "\n")
 
 
 def trace_line(session: Mapping[str, Any], ended_s: float) -> str | None:
@@ -73,12 +84,19 @@ async def record_trace(admin: str, path: Path) -> None:
         path: the CSV.
     """
     trace = TraceFile(path, time.time())
+    try:
+        await _follow(f"{admin}/events", trace)
+    finally:
+        trace.close(time.time())
+
+
+async def _follow(url: str, trace: TraceFile) -> None:
     log = structlog.get_logger()
     timeout = httpx.Timeout(_SILENCE_S)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
         while True:
             try:
-                async with client.stream("GET", f"{admin}/events") as answer:
+                async with client.stream("GET", url) as answer:
                     answer.raise_for_status()
                     async for kind, data in server_sent_events(answer.aiter_lines()):
                         if kind == "session" and "outcome" in data:
