@@ -17,6 +17,13 @@ ElastronError
 │   ├── QueueFullError     the gateway's queue takes no more scans
 │   ├── QueueTimeoutError  no node became free within the time a scan may wait
 │   └── JournalFullError   the gateway has no room to keep more of a scan
+├── CloudError             a cloud refused something; carries its code
+│   ├── LoginError         nobody is logged in there, or the login has ended
+│   ├── NotAllowedError    who is logged in may not do it, or a policy forbids it
+│   ├── QuotaError         it is more than the subscription may have
+│   ├── NotOfferedError    the region has no such size, version or zone, or none left
+│   ├── NameTakenError     somebody else has the name
+│   └── CloudBusyError     not now; a later try may succeed
 └── DeadlineError          the peer was silent, or the work lasted, longer than allowed
 
 Messages say what went wrong, where, and what to do. They never hold patient data.
@@ -103,3 +110,39 @@ class JournalFullError(CapacityError):
 
 class DeadlineError(ElastronError):
     """The peer was silent, or the work lasted, longer than allowed."""
+
+
+class CloudError(ElastronError):
+    """A cloud refused something.
+
+    Attributes:
+        code: the cloud's own word for it, such as SkuNotAvailable; empty: it gave none.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LoginError(CloudError):
+    """Nobody is logged in to the cloud, or the login has ended."""
+
+
+class NotAllowedError(CloudError):
+    """Who is logged in to the cloud may not do it, or a policy forbids it."""
+
+
+class QuotaError(CloudError):
+    """It is more than the subscription may have."""
+
+
+class NotOfferedError(CloudError):
+    """The region has no such size, version or zone, or none left."""
+
+
+class NameTakenError(CloudError):
+    """Somebody else has the name."""
+
+
+class CloudBusyError(CloudError):
+    """Not now; a later try may succeed."""
