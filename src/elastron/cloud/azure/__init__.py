@@ -1,0 +1,1 @@
+"""Elastron on Azure Kubernetes Service."""
