@@ -76,8 +76,13 @@ SETTINGS = {
 
 
 def _fields(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, str]]:
-    """Names and descriptions of settings, those of inner models after their own."""
-    for name, field in model.model_fields.items():
+    """Names and descriptions of settings: a model's own, then those it shares with others.
+
+    Those of inner models stand behind the field that holds them.
+    """
+    own_first = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
+    for name in own_first:
+        field = model.model_fields[name]
         yield before + name, " ".join((field.description or "").split())
         inner = [field.annotation, *get_args(field.annotation)]
         for each in inner:

@@ -53,7 +53,7 @@ def test_tables_and_lists(monkeypatch):
     [
         ("a.toml", "[nod]\n", "no section 'nod'; did you mean 'node'"),
         ("a.toml", "[node]\ncapcity = 1\n", "no setting 'capcity'; did you mean 'capacity'"),
-        ("a.toml", "[node]\nxyz = 1\n", "no setting 'xyz'; known are listen, admin"),
+        ("a.toml", "[node]\nxyz = 1\n", "no setting 'xyz'; known are admin, cancel_grace_s"),
         ("a.toml", "[node]\ncapacity = 0\n", "node.capacity: Input should be greater"),
         ("a.toml", "[node]\nlisten = 'x'\n", "node.listen: .*'x' is not HOST:PORT"),
         ("a.toml", "node = 1\n", "'node' is a section"),

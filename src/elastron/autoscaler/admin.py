@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from elastron.service.http import http_server
+from elastron.service.pages import health_page, metrics_page, readiness_page
 
 if TYPE_CHECKING:
     from elastron.autoscaler.loop import Autoscaler
@@ -23,25 +23,17 @@ if TYPE_CHECKING:
 def make_app(autoscaler: Autoscaler, metrics: AutoscalerMetrics) -> Starlette:
     """The admin application of `autoscaler`."""
 
-    async def health(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readiness(_request: Request) -> Response:
-        if autoscaler.answered:
-            return PlainTextResponse("ready\n")
-        return PlainTextResponse("the gateway does not tell its demand\n", 503)
-
-    async def exposition(_request: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    def unready_reason() -> str | None:
+        return None if autoscaler.answered else "the gateway does not tell its demand"
 
     async def status(_request: Request) -> Response:
         return JSONResponse(autoscaler.describe())
 
     return Starlette(
         routes=[
-            Route("/healthz", health),
-            Route("/readyz", readiness),
-            Route("/metrics", exposition),
+            health_page(),
+            readiness_page(unready_reason),
+            metrics_page(metrics.exposition),
             Route("/status", status),
         ]
     )

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from elastron.service.pages import health_page
 
 if TYPE_CHECKING:
     from elastron.autoscaler.controller import Controller
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
 def make_app(controller: Controller) -> Starlette:
     """The admin application of `controller`."""
-
-    async def health(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
 
     async def status(_request: Request) -> Response:
         return JSONResponse(controller.describe())
@@ -33,8 +32,8 @@ def make_app(controller: Controller) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/healthz", health),
-            Route("/readyz", health),
+            health_page(),
+            health_page("/readyz"),
             Route("/status", status),
             Route("/demand/{pool}", demand),
         ]

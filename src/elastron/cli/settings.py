@@ -199,7 +199,7 @@ def _explain(error: ValidationError | SettingsError, section: str, model: type[B
         path = [str(part) for part in detail["loc"]]
         name = ".".join(path)
         if detail["type"] == "extra_forbidden" and len(path) == 2:
-            known = [*model.model_fields]
+            known = sorted(model.model_fields)
             problems.append(f"{section}: {_unknown(path[-1], known, 'setting')}")
         else:
             problems.append(f"{name}: {detail['msg']}")

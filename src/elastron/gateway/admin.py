@@ -13,10 +13,9 @@ import ipaddress
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from elastron.errors import CapacityError
@@ -26,6 +25,7 @@ from elastron.gateway.results import Result, Standing
 from elastron.gateway.sse import event_stream
 from elastron.service.address import Address
 from elastron.service.http import cross_site, http_server, refused_cross_site
+from elastron.service.pages import drain_page, health_page, metrics_page, readiness_page
 
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
@@ -57,18 +57,6 @@ def make_app(gateway: Gateway) -> Starlette:
 
     async def index(_request: Request) -> Response:
         return JSONResponse(_INDEX)
-
-    async def health(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readiness(_request: Request) -> Response:
-        reason = gateway.unready_reason()
-        return PlainTextResponse(
-            "ready\n" if reason is None else reason + "\n", 200 if reason is None else 503
-        )
-
-    async def metrics(_request: Request) -> Response:
-        return Response(gateway.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def fleet(_request: Request) -> Response:
         return JSONResponse({"nodes": gateway.registry.describe(), "pools": gateway.placer.pools()})
@@ -144,18 +132,12 @@ def make_app(gateway: Gateway) -> Starlette:
             }
         )
 
-    async def drain(request: Request) -> Response:
-        if cross_site(request):
-            return refused_cross_site()
-        cancelled = await gateway.drain()
-        return JSONResponse({"drained": True, "cancelled": cancelled})
-
     return Starlette(
         routes=[
             Route("/", index),
-            Route("/healthz", health),
-            Route("/readyz", readiness),
-            Route("/metrics", metrics),
+            health_page(),
+            readiness_page(gateway.unready_reason),
+            metrics_page(gateway.metrics.exposition),
             Route("/fleet", fleet),
             Route("/queue", queue),
             Route("/sessions", sessions),
@@ -166,7 +148,7 @@ def make_app(gateway: Gateway) -> Starlette:
             Route("/results", results),
             Route("/results/{ticket}", result),
             Route("/archive", archive),
-            Route("/drain", drain, methods=["POST"]),
+            drain_page(gateway.drain),
         ]
     )
 

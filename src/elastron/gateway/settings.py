@@ -16,6 +16,7 @@ from elastron.gateway.results import ResultsSettings
 from elastron.gateway.tls import TlsSettings
 from elastron.service.address import AddressText
 from elastron.service.logs import LogFormat
+from elastron.service.session_settings import SessionSettings
 from elastron.wire import Limits
 
 MIB = 2**20
@@ -73,10 +74,8 @@ class JournalSettings(BaseModel):
     )
 
 
-class GatewaySettings(BaseModel):
+class GatewaySettings(SessionSettings):
     """What a gateway is told at its start. The environment and flags are read by the caller."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: AddressText | None = Field(
         "127.0.0.1:9002",
@@ -132,45 +131,9 @@ class GatewaySettings(BaseModel):
         "for so long, is given up. Long steps of a reconstruction do that for minutes; nodes that "
         "hang or are cut off are found much sooner, as they do not answer the registry.",
     )
-    handshake_timeout_s: float = Field(
-        60,
-        gt=0,
-        description="From connecting to a complete config and header. A client sends both at "
-        "once; who is silent for a minute is a port scanner or broken.",
-    )
-    message_timeout_s: float = Field(
-        60,
-        gt=0,
-        description="A message that has begun must be complete within this time, or arrive at "
-        "`rate_min` or faster. Stops senders that drip bytes.",
-    )
-    rate_min: float = Field(
-        16 * 1024,
-        ge=0,
-        description="Bytes/s a large message may not fall below; a DSL line is far above it.",
-    )
-    idle_timeout_s: float = Field(
-        900,
-        gt=0,
-        description="No byte from the client while a node waits for one, or no byte taken by "
-        "it while images wait. Long enough for breath-holds and table moves.",
-    )
     total_timeout_s: float = Field(
         24 * 3600, gt=0, description="Whole session, waiting included: a day, so that none stays."
     )
-    drain_timeout_s: float = Field(
-        3600,
-        ge=0,
-        description="How long a drain waits for running scans before it cancels them. Keep "
-        "it below the pod's termination grace.",
-    )
-    linger_timeout_s: float = Field(
-        10,
-        ge=0,
-        description="After an error: how long the client's remaining data is read and thrown "
-        "away, so that a TCP reset does not swallow the error text.",
-    )
-    linger_bytes_max: int = Field(GIB, ge=0, description="The same, in bytes.")
     output_bytes_max: int = Field(
         64 * MIB,
         ge=1,

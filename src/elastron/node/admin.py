@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,6 +18,7 @@ from starlette.routing import Route
 
 from elastron.node.status import status_of
 from elastron.service.http import cross_site, http_server, refused_cross_site
+from elastron.service.pages import drain_page, health_page, metrics_page, readiness_page
 from elastron.service.queries import answer_status
 
 if TYPE_CHECKING:
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 
 def make_app(node: Node) -> Starlette:
     """The admin application of `node`."""
-
-    async def health(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readiness(_request: Request) -> Response:
-        reason = node.unready_reason()
-        return PlainTextResponse(
-            "ready\n" if reason is None else reason + "\n", 200 if reason is None else 503
-        )
-
-    async def metrics(_request: Request) -> Response:
-        return Response(node.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def status(_request: Request) -> Response:
         return PlainTextResponse(answer_status(status_of(node)), media_type="application/json")
@@ -64,23 +52,17 @@ def make_app(node: Node) -> Starlette:
             return JSONResponse({"error": f"no session {session_id!r} runs here"}, 404)
         return JSONResponse({"cancelled": session_id}, 202)
 
-    async def drain(request: Request) -> Response:
-        if cross_site(request):
-            return refused_cross_site()
-        cancelled = await node.drain()
-        return JSONResponse({"drained": True, "cancelled": cancelled})
-
     return Starlette(
         routes=[
-            Route("/healthz", health),
-            Route("/readyz", readiness),
-            Route("/metrics", metrics),
+            health_page(),
+            readiness_page(node.unready_reason),
+            metrics_page(node.metrics.exposition),
             Route("/status", status),
             Route("/sessions", sessions),
             Route("/sessions/{session_id}", cancel, methods=["DELETE"]),
             Route("/sessions/{session_id}/cancel", cancel, methods=["POST"]),
             Route("/workers", workers),
-            Route("/drain", drain, methods=["POST"]),
+            drain_page(node.drain),
         ]
     )
 

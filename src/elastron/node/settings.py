@@ -6,11 +6,12 @@ import math
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from elastron.node.peer_settings import PeerSettings
 from elastron.service.address import AddressText
 from elastron.service.logs import LogFormat
+from elastron.service.session_settings import SessionSettings
 from elastron.wire import Limits
 
 MIB = 2**20
@@ -31,10 +32,8 @@ def available_cores() -> int:
     return max(1, cores)
 
 
-class NodeSettings(BaseModel):
+class NodeSettings(SessionSettings):
     """What a node is told at its start. The environment and flags are read by the caller."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: AddressText = Field(
         "127.0.0.1:9002",
@@ -90,45 +89,9 @@ class NodeSettings(BaseModel):
         default_factory=Limits,
         description="Most bytes or elements of each kind of message; reasons in elastron.wire.",
     )
-    handshake_timeout_s: float = Field(
-        60,
-        gt=0,
-        description="From connecting to a complete config and header. A client sends both at "
-        "once; who is silent for a minute is a port scanner or broken.",
-    )
-    message_timeout_s: float = Field(
-        60,
-        gt=0,
-        description="A message that has begun must be complete within this time, or arrive at "
-        "`rate_min` or faster. Stops senders that drip bytes.",
-    )
-    rate_min: float = Field(
-        16 * 1024,
-        ge=0,
-        description="Bytes/s a large message may not fall below; a DSL line is far above it.",
-    )
-    idle_timeout_s: float = Field(
-        900,
-        gt=0,
-        description="No byte from the client while the chain waits for one, or no byte taken by "
-        "it while images wait. Long enough for breath-holds and table moves.",
-    )
     total_timeout_s: float = Field(
         12 * 3600, gt=0, description="Whole session; half a day, so that no worker is lost forever."
     )
-    drain_timeout_s: float = Field(
-        3600,
-        ge=0,
-        description="How long a drain waits for running sessions before it cancels them. Keep "
-        "it below the pod's termination grace.",
-    )
-    linger_timeout_s: float = Field(
-        10,
-        ge=0,
-        description="After an error: how long the client's remaining data is read and thrown "
-        "away, so that a TCP reset does not swallow the error text.",
-    )
-    linger_bytes_max: int = Field(GIB, ge=0, description="The same, in bytes.")
     input_queue_bytes_max: int = Field(
         4 * MIB,
         ge=1,

@@ -11,13 +11,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from elastron.service.http import cross_site, http_server, refused_cross_site
+from elastron.service.pages import health_page, metrics_page, readiness_page, state_page
 from elastron.service.queries import answer_status
 
 if TYPE_CHECKING:
@@ -30,18 +30,6 @@ _SIGN_OF_LIFE_S = 10.0
 
 def make_app(sidecar: Sidecar) -> Starlette:
     """The admin application of `sidecar`."""
-
-    async def alive(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def health(_request: Request) -> Response:
-        return _well_or_not("ok", sidecar.unwell_reason())
-
-    async def readiness(_request: Request) -> Response:
-        return _well_or_not("ready", sidecar.unready_reason())
-
-    async def metrics(_request: Request) -> Response:
-        return Response(sidecar.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def status(_request: Request) -> Response:
         return PlainTextResponse(answer_status(sidecar.status()), media_type="application/json")
@@ -65,10 +53,10 @@ def make_app(sidecar: Sidecar) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/livez", alive),
-            Route("/healthz", health),
-            Route("/readyz", readiness),
-            Route("/metrics", metrics),
+            health_page("/livez"),
+            state_page("/healthz", "ok", sidecar.unwell_reason),
+            readiness_page(sidecar.unready_reason),
+            metrics_page(sidecar.metrics.exposition),
             Route("/status", status),
             Route("/sessions", sessions),
             Route("/workers", workers),
@@ -76,10 +64,6 @@ def make_app(sidecar: Sidecar) -> Starlette:
             Route("/drain", drain, methods=["GET", "POST"]),
         ]
     )
-
-
-def _well_or_not(well: str, reason: str | None) -> Response:
-    return PlainTextResponse((reason or well) + "\n", 200 if reason is None else 503)
 
 
 async def _drained(sidecar: Sidecar) -> AsyncIterator[str]:
