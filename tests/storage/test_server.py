@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -286,3 +287,18 @@ def test_an_idle_connection_does_not_hold_up_the_end(process: ServerProcess) -> 
         began = time.monotonic()
         assert process.end(signal.SIGTERM) == 0
         assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_an_empty_host_is_every_one(tmp_path: Path, host: str) -> None:
+    settings = StorageSettings.model_validate(
+        folder_settings(tmp_path, host="", allow_insecure=True)
+    )
+    with running_server(settings) as url:
+        address = url.replace("http://:", f"http://{host}:")
+        try:
+            assert httpx.get(f"{address}/healthcheck", trust_env=False).status_code == 200
+        except httpx.ConnectError:
+            if host == "127.0.0.1" or socket.has_dualstack_ipv6():
+                raise
+            pytest.skip("no IPv6 here")

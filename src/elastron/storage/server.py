@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 import structlog
 import uvicorn
 
-from elastron.errors import ConfigError
+from elastron.errors import ConfigError, ElastronError
+from elastron.service.address import Address
+from elastron.service.listening import listen
 from elastron.storage.app import App
 from elastron.storage.garbage import collect_regularly, remove
 from elastron.storage.instants import now_ms
@@ -132,10 +134,12 @@ async def serve(
         )
         try:
             config.load()
-            listener = config.bind_socket()
+            # An empty host is every interface, IPv6 and IPv4, as with nodes and gateway.
+            everywhere = Address("", settings.port)
+            listener = config.bind_socket() if settings.host else listen(everywhere)[0]
             # From here on clients wait instead of being refused, while the server starts.
             listener.listen(config.backlog)
-        except (SystemExit, OSError) as error:
+        except (SystemExit, OSError, ElastronError) as error:
             raise ConfigError(
                 f"Cannot listen on {settings.host} port {settings.port}, or cannot read the TLS "
                 "files. Choose a free port and an address of this machine."

@@ -30,7 +30,9 @@ class StorageSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; empty: every one, IPv6 and IPv4."
+    )
     port: int = Field(3333, ge=0, le=65535, description="Port; 0 takes a free one.")
     database: str = Field(
         "_data/metadata.db", description="SQLite file, postgresql:// URL, or libpq keywords."
