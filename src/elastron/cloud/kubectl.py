@@ -87,6 +87,14 @@ class Kubectl:
         except ProgramError:
             return ""
 
+    def current_namespace(self) -> str:
+        """Namespace of the context in use."""
+        view = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
+        try:
+            return self._program.run(*view).strip() or "default"
+        except ProgramError:
+            return "default"
+
     def raw(self, path: str) -> Object | None:
         """What the API server answers to a GET of a path; None: 404."""
         try:
@@ -111,7 +119,15 @@ class Kubectl:
         )
         return json.loads(said) if said.strip() else None
 
-    def list(
+    def exists(self, kind: str, name: str, *, namespace: str | None = None) -> bool:
+        """Whether there is an object of this name; its content stays where it is."""
+        return bool(
+            self._call(
+                "get", kind, name, "-o", "name", "--ignore-not-found", *self._where(namespace)
+            ).strip()
+        )
+
+    def find(
         self,
         kinds: str,
         *,
