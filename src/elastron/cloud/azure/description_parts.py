@@ -297,8 +297,16 @@ class Redundancy(StrEnum):
 class Share(StrEnum):
     """Which class of volumes several nodes can share."""
 
+    SMB = "smb"
     NFS = "nfs"
     NONE = "none"
+
+
+class Reach(StrEnum):
+    """From where the storage accounts can be reached at all."""
+
+    NODES = "nodes"
+    ALL = "all"
 
 
 class Storage(Part):
@@ -324,18 +332,25 @@ class Storage(Part):
         default=7, ge=0, le=365, description="How long deleted blobs can be had back. 0: not."
     )
     share: Share = Field(
-        default=Share.NFS,
-        description="Class of volumes that several nodes share (the fleet's data volume): nfs, "
-        "Azure Files without account keys; none: the cluster's own classes only.",
+        default=Share.SMB,
+        description="Class of volumes that several nodes share (the fleet's data volume), made in "
+        "Azure Files without account keys: smb, encrypted and mounted by the nodes' identity; "
+        "nfs, POSIX and fast, but unencrypted inside the virtual network and 100 GiB at least; "
+        "none: the cluster's own classes only, whose SMB ones need keys.",
     )
     share_account: StorageAccountName | None = Field(
         default=None,
-        description="Name of the storage account for these volumes. None: as `account`, with "
-        "`nfs` in place of `sa`.",
+        description="Name of the storage account for nfs. None: as `account`, with `nfs` in "
+        "place of `sa`.",
+    )
+    reach: Reach = Field(
+        default=Reach.NODES,
+        description="nodes: from the nodes' subnet only (with network.subnet, that one needs the "
+        "service endpoint Microsoft.Storage); all: from anywhere. Nobody gets in without a role.",
     )
 
     @model_validator(mode="after")
-    def _redundancy_fits(self) -> Storage:
+    def _named_once(self) -> Storage:
         if len(set(self.containers)) != len(self.containers):
             raise ValueError("containers are named twice")
         return self

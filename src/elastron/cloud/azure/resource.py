@@ -8,8 +8,8 @@ the live path replaces it by what Azure answered, the exported template by an ex
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from elastron.errors import ConfigError
@@ -69,15 +69,15 @@ class Resource:
     Attributes:
         key: its name among our resources, such as `cluster` or `pool/gpu`; never changes.
         type: such as Microsoft.ContainerService/managedClusters.
-        name: of each segment of the type, such as mycluster/gpu for a pool.
-        api_version: with which it is written and read.
+        name: a segment for each segment of the type, such as mycluster/gpu for a pool.
+        api_version: with which it is written, read and deleted.
         id: full path, from /subscriptions/ on.
         body: JSON of the PUT, with `Later` leaves.
-        scope: key of the resource it extends (a role assignment's scope), or None.
+        scope_id: full id of the resource it extends (a role assignment's scope), or None.
         initial: paths that matter at creation only; Azure changes them later (autoscaling).
-        fixed: paths that Azure never lets anyone change.
+        fixed: paths that cannot be changed once it exists.
         open_lists: paths of lists in which others have entries of their own, kept by name.
-        down: whether deleting it is a step of its own; else it goes with its parent or group.
+        depends_on: keys of what must exist before it.
     """
 
     key: str
@@ -86,25 +86,62 @@ class Resource:
     api_version: str
     id: str
     body: Body
-    scope: str | None = None
+    scope_id: str | None = None
     initial: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     open_lists: tuple[str, ...] = ()
-    down: bool = False
-    depends_on: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        """Add what the body refers to, to what it depends on."""
-        found = [later.key for later in laters(self.body) if later.key != self.key]
-        if self.scope is not None:
-            found.append(self.scope)
-        merged = tuple(dict.fromkeys((*self.depends_on, *found)))
-        object.__setattr__(self, "depends_on", merged)
+    depends_on: tuple[str, ...] = ()
 
     @property
     def location(self) -> str | None:
         """Where it is, or None where its kind has no place."""
         return self.body.get("location")
+
+
+def with_dependencies(wanted: Sequence[Resource]) -> list[Resource]:
+    """The same resources, each with all it depends on: parents, scopes, and whom its body names.
+
+    Raises:
+        ValueError: one refers to a later one, which is a mistake in how they are put together.
+    """
+    done: list[Resource] = []
+    keys: dict[str, str] = {}  # by id in small letters
+    for resource in wanted:
+        named = [later.key for later in laters(resource.body)]
+        texts = [resource.id, resource.scope_id or "", *_texts(resource.body)]
+        ids = [key for text in texts for key in _owners(text, keys)]
+        depends = tuple(
+            dict.fromkeys(k for k in (*resource.depends_on, *ids, *named) if k != resource.key)
+        )
+        unknown = set(depends) - set(keys.values())
+        if unknown:
+            raise ValueError(f"{resource.key} comes before {', '.join(sorted(unknown))}")
+        done.append(replace(resource, depends_on=depends))
+        keys[resource.id.lower()] = resource.key
+    return done
+
+
+def _owners(text: str, keys: Mapping[str, str]) -> Iterator[str]:
+    """Keys of the resources that an id is of or lies in."""
+    parts = text.lower().split("/")
+    for length in range(5, len(parts) + 1):
+        key = keys.get("/".join(parts[:length]))
+        if key is not None:
+            yield key
+
+
+def _texts(body: Json) -> Iterator[str]:
+    """All keys and values of a body that may be ids."""
+    if isinstance(body, str):
+        if body.startswith("/subscriptions/"):
+            yield body
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            yield from _texts(key)
+            yield from _texts(value)
+    elif isinstance(body, list | tuple):
+        for value in body:
+            yield from _texts(value)
 
 
 def arm_guid(*parts: str) -> str:
