@@ -23,6 +23,7 @@ class Whereabouts:
         storage: URL of the storage server, if there is one.
         autoscaler: URL of the autoscaler's admin server.
         pools: `min`, `max` and `capacity` of each.
+        exposed: HOST:PORT for sites with a pre-shared key; None: nobody comes in from outside.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Whereabouts:
     storage: str | None
     autoscaler: str
     pools: dict[str, dict[str, int]]
+    exposed: str | None = None
 
 
 def print_json_line(where: Whereabouts) -> None:
@@ -40,6 +42,7 @@ def print_json_line(where: Whereabouts) -> None:
     ready = {
         "ready": True,
         "scans": where.scans,
+        "exposed": where.exposed,
         "admin": where.admin,
         "storage": where.storage,
         "gateway": {"pid": where.gateway_pid, "scans": where.scans, "admin": where.admin},
@@ -62,6 +65,8 @@ def show(where: Whereabouts) -> None:
 
     table = Table.grid(padding=(0, 2))
     table.add_row(Text("scans", "dim"), Text(where.scans, "bold"))
+    if where.exposed is not None:
+        table.add_row(Text("outside", "dim"), Text(f"{where.exposed} (TLS, with a site's key)"))
     table.add_row(Text("admin", "dim"), Text(where.admin))
     if where.storage is not None:
         table.add_row(Text("storage", "dim"), Text(where.storage))
@@ -69,6 +74,10 @@ def show(where: Whereabouts) -> None:
         nodes = f"{pool['min']} to {pool['max']} nodes, each {pool['capacity']} at once"
         table.add_row(Text("fleet" if len(where.pools) == 1 else name, "dim"), Text(nodes))
     table.add_row(Text("try", "dim"), Text(f"elastron send SCAN.h5 -a {where.scans}", "cyan"))
+    if where.exposed is not None:
+        port = where.exposed.rpartition(":")[2]
+        package = f"elastron access psk package SITE --to THIS-HOST:{port}"
+        table.add_row(Text("for a site", "dim"), Text(package, "cyan"))
     table.add_row(Text("watch", "dim"), Text("elastron status --watch", "cyan"))
     table.add_row(Text("stop", "dim"), Text("Ctrl-C"))
     panel = Panel.fit(table, title="[bold]Elastron is up", border_style="green", padding=(0, 2))

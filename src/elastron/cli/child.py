@@ -63,6 +63,8 @@ def be(folder: StateFolder, name: str, *, warm: bool = False) -> None:
                 _node(folder, order, record, warm=warm)
             case Role.GATEWAY:
                 _gateway(folder, order, record)
+            case Role.STUNNEL:
+                _stunnel(folder, order, record)
             case Role.STORAGE:
                 _storage(folder, order, record)
             case _:
@@ -162,6 +164,40 @@ def _gateway(folder: StateFolder, order: Order, record: Record) -> None:
         tasks.extend(_look_after(folder, order, lambda: not gateway.sessions))
 
     run_gateway(GatewaySettings.model_validate(order.settings), ready)
+
+
+def _stunnel(folder: StateFolder, order: Order, record: Record) -> None:
+    from elastron.access.stunnel_server import (  # noqa: PLC0415 - not everybody's
+        StunnelServer,
+        StunnelServerSettings,
+    )
+    from elastron.service.address import Address  # noqa: PLC0415
+    from elastron.service.logs import LogFormat, configure_logging  # noqa: PLC0415
+    from elastron.service.signals import run_until_signal  # noqa: PLC0415
+
+    told = order.settings
+    configure_logging(LogFormat(told["log_format"]), told["log_level"])
+    settings = StunnelServerSettings(
+        Address.parse(told["listen"]),
+        Address.parse(told["connect"]),
+        Path(told["keys"]),
+        folder.path / "stunnel",
+    )
+
+    async def serve() -> None:
+        server = StunnelServer(settings)
+        await server.start()
+        tasks = [asyncio.create_task(server.run()), *_look_after(folder, order, lambda: True)]
+
+        async def end() -> None:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await server.stop()
+
+        await run_until_signal(end, lambda: _serves(folder, record, server.address, None))
+
+    _run(serve)
 
 
 def _storage(folder: StateFolder, order: Order, record: Record) -> None:

@@ -20,6 +20,7 @@ from elastron.autoscaler.admin import admin_server
 from elastron.autoscaler.metrics import AutoscalerMetrics
 from elastron.cli.announcing import Whereabouts
 from elastron.cli.child_command import CHILD
+from elastron.cli.exposing import Exposure, stunnel_before
 from elastron.cli.fleet_plan import plan_gateway, plan_nodes
 from elastron.cli.log_relay import relay_logs
 from elastron.cli.trace_recorder import record_trace
@@ -64,6 +65,7 @@ class Wish:
         lease_s: how long processes go on without us once they have nothing to do.
         settings_file: for the storage server's own section.
         trace: file for a record of all scans, for `elastron simulate`.
+        exposure: the door to the outside, if there is one.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Wish:
     lease_s: float
     settings_file: Path | None = None
     trace: Path | None = None
+    exposure: Exposure | None = None
 
 
 def serve_here(
@@ -113,7 +116,7 @@ class _Fleet:
         self._storage_url = wish.node.storage_url
         self._storage: Keeper | None = None
         if wish.own_storage and self._storage_url is None:
-            self._storage, self._storage_url = self._storage_keeper(program)
+            self._storage, self._storage_url = self._storage_keeper()
         gateway = plan_gateway(
             wish.gateway, wish.fleet, nodes_file=folder.nodes_file, journal=folder.path / "journal"
         )
@@ -125,10 +128,11 @@ class _Fleet:
             lease_s=wish.lease_s,
             pin=_pin_gateway,
         )
+        self._stunnel: Keeper | None = None
         self._backend: LocalBackend | None = None
         write_pools(folder, wish.fleet.pools)
 
-    def _storage_keeper(self, program: ProgramLauncher) -> tuple[Keeper, str]:
+    def _storage_keeper(self) -> tuple[Keeper, str]:
         """The storage server's keeper, and its URL: that of one that runs, or a free port's."""
         record = self._folder.record(Role.STORAGE.value)
         if record is not None and record.alive and record.address is not None:
@@ -144,15 +148,18 @@ class _Fleet:
             "blobs": str(data / "blobs"),
             "file": None if self._wish.settings_file is None else str(self._wish.settings_file),
         }
-        keeper = Keeper(
+        return self._keeper(Role.STORAGE, settings), url
+
+    def _keeper(self, role: Role, settings: Mapping[str, Any]) -> Keeper:
+        """Of a process whose settings say where it listens."""
+        return Keeper(
             self._folder,
-            Role.STORAGE,
+            role,
             settings,
-            program,
+            self._program,
             lease_s=self._wish.lease_s,
             pin=lambda values, _record: values,
         )
-        return keeper, url
 
     async def run(self, say: Callable[[Whereabouts], None]) -> None:
         """Start everything, look after it, and end it after a signal.
@@ -212,7 +219,11 @@ class _Fleet:
                     f"{error} Mend it, name another with --storage URL, or do without: "
                     "--storage none."
                 ) from error
-        return await self._gateway.ready(START_S)
+        gateway_record = await self._gateway.ready(START_S)
+        self._stunnel = await stunnel_before(
+            gateway_record, (self._wish.exposure, self._wish.gateway), self._keeper
+        )
+        return gateway_record
 
     async def _look_after(
         self, gateway: Record, say: Callable[[Whereabouts], None], until: asyncio.Event
@@ -250,6 +261,8 @@ class _Fleet:
             await stack.enter_async_context(_background(keep_targets(self._folder)))
             if self._storage is not None:
                 await stack.enter_async_context(_background(self._storage.keep()))
+            if self._stunnel is not None:
+                await stack.enter_async_context(_background(self._stunnel.keep()))
             if self._wish.trace is not None:
                 trace = record_trace(admin, self._wish.trace)
                 await stack.enter_async_context(_background(trace))
@@ -288,6 +301,7 @@ class _Fleet:
         raise ElastronError(f"No node came up within {START_S:g} s; the log above says why.")
 
     def _whereabouts(self, gateway: Record, own_admin: Address) -> Whereabouts:
+        exposure = self._wish.exposure
         return Whereabouts(
             name=self._wish.name,
             state=self._folder.path,
@@ -296,6 +310,7 @@ class _Fleet:
             gateway_pid=gateway.identity.pid,
             storage=self._storage_url,
             autoscaler=f"http://{own_admin}",
+            exposed=None if exposure is None else str(exposure.address),
             pools={
                 name: {"min": pool.min, "max": pool.max, "capacity": pool.capacity}
                 for name, pool in self._wish.fleet.pools.items()

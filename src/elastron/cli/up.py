@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,29 @@ def up(
     admin: Annotated[
         str | None, typer.Option(help="HOST:PORT of the admin pages [127.0.0.1:9080].")
     ] = None,
+    expose: Annotated[
+        Literal["psk"] | None,
+        typer.Option(
+            help="Let sites with a pre-shared key in from outside (TLS); all else stays here."
+        ),
+    ] = None,
+    expose_at: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT for them; port 0: a free one [:9003, every interface]."),
+    ] = None,
+    psk_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Their keys, as `elastron access psk create` writes them [stunnel.secrets]."
+        ),
+    ] = None,
+    allow_insecure: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure",
+            help="Let --listen and --admin be open to other machines, without key or encryption.",
+        ),
+    ] = False,
     minimum: Annotated[
         int | None, typer.Option("--min", min=0, help="Nodes at least, kept warm [1].")
     ] = None,
@@ -85,6 +108,7 @@ def up(
     """Start Elastron on this machine: a gateway, nodes behind it, and a storage server.
 
     Nodes come and go with the scans. Ctrl-C lets running scans finish; once more stops at once.
+    Everything listens on this machine only, but for what --expose opens.
     """
     from elastron.cli.child_command import CHILD  # noqa: PLC0415  - see elastron.cli
     from elastron.fleet.local.charge import in_charge  # noqa: PLC0415
@@ -99,6 +123,12 @@ def up(
         nursery.warm()  # it imports what it needs while we do
 
         from elastron.cli.announcing import print_json_line, show  # noqa: PLC0415
+        from elastron.cli.exposing import (  # noqa: PLC0415
+            EXPOSED_AT,
+            KEYS,
+            refuse_open_doors,
+        )
+        from elastron.cli.exposing import expose as exposed  # noqa: PLC0415
         from elastron.cli.fleet_plan import PoolWish, plan_fleet  # noqa: PLC0415
         from elastron.cli.serving import Wish, data_folder, serve_here  # noqa: PLC0415
         from elastron.cli.settings import load_settings  # noqa: PLC0415
@@ -120,10 +150,19 @@ def up(
             cores=available_cores(),
         )
         gateway_flags = {"listen": listen, "admin": admin}
+        gateway = load_settings("gateway", GatewaySettings, file=settings, flags=gateway_flags)
+        if not allow_insecure:
+            refuse_open_doors(gateway)
+        exposure = None
+        if expose is not None:
+            gateway, exposure = exposed(gateway, expose_at or EXPOSED_AT, psk_file or KEYS)
+        elif expose_at is not None or psk_file is not None:
+            raise typer.BadParameter("goes with --expose psk", param_hint="--expose-at, --psk-file")
         wish = Wish(
             name=name,
             fleet=fleet,
-            gateway=load_settings("gateway", GatewaySettings, file=settings, flags=gateway_flags),
+            gateway=gateway,
+            exposure=exposure,
             node=node,
             data=data or data_folder(),
             own_storage=storage is None,

@@ -38,6 +38,7 @@ class Role(StrEnum):
 
     UP = "up"  # `elastron up`: starts, watches and stops the others
     GATEWAY = "gateway"
+    STUNNEL = "stunnel"  # ends TLS before the gateway, where Python's ssl cannot
     STORAGE = "storage"
     NODE = "node"
     NURSERY = "nursery"  # nodes are forked from it; never on record, as it ends with `elastron up`

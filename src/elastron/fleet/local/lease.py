@@ -13,6 +13,7 @@ _LOOK_S_MAX = 2.0
 #: A process is needed while one of these runs.
 _USERS = {
     Role.GATEWAY: frozenset[Role](),
+    Role.STUNNEL: frozenset({Role.GATEWAY}),
     Role.NODE: frozenset({Role.GATEWAY}),
     Role.STORAGE: frozenset({Role.GATEWAY, Role.NODE}),
 }

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from elastron.fleet.local.folder import Record, Role, StateFolder
 
 _LOOK_S = 0.05
-#: One role after the other: the gateway's scans need their nodes, and these the storage server.
-_ORDER = (Role.GATEWAY, Role.NODE, Role.STORAGE)
+#: One role after the other: the gateway's scans need their way out and their nodes, and these the
+#: storage server.
+_ORDER = (Role.GATEWAY, Role.STUNNEL, Role.NODE, Role.STORAGE)
 
 
 def stop_fleet(
