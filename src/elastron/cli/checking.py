@@ -57,7 +57,7 @@ def check_server(
     verdicts: list[Verdict] = []
     try:
         for config in configs or CONFIGS:
-            verdicts += [_check(client, config) for _ in range(scans)]
+            verdicts += [check_config(client, config) for _ in range(scans)]
     except ConnectError as error:  # the next one would not get through either
         verdicts.append(Verdict("", 0, None, 0.0, str(error)))
     if json:
@@ -69,7 +69,12 @@ def check_server(
     return not any(each.problem for each in verdicts)
 
 
-def _check(client: Client, config: str) -> Verdict:
+def check_config(client: Client, config: str) -> Verdict:
+    """Send a phantom that suits a config, and compare.
+
+    Raises:
+        ConnectError: nobody answers.
+    """
     grappa = "rappa" in config
     settings = PhantomSettings(
         matrix=64,
@@ -93,11 +98,12 @@ def _check(client: Client, config: str) -> Verdict:
         words = f"not a config of ours, so only the number of images is known: {error}"
         problem = "" if result.images else words
         return Verdict(config, len(result.images), None, result.seconds, problem)
-    difference, problem = _compare(result.images, ours)
+    difference, problem = compare_images(result.images, ours)
     return Verdict(config, len(result.images), difference, result.seconds, problem)
 
 
-def _compare(theirs: list[Image], ours: list[Image]) -> tuple[float | None, str]:
+def compare_images(theirs: list[Image], ours: list[Image]) -> tuple[float | None, str]:
+    """Largest relative L2 difference, and what is wrong; empty: nothing."""
     if len(theirs) != len(ours):
         return None, f"{len(theirs)} images came, {len(ours)} were expected"
     largest = 0.0

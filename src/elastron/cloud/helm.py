@@ -113,6 +113,7 @@ class Helm:
         sets: Sequence[str] = (),
         apis: Sequence[str] = (),
         kube_version: str | None = None,
+        hooks: bool = True,
     ) -> str:
         """The objects of a chart as YAML, without asking a cluster.
 
@@ -124,6 +125,7 @@ class Helm:
             sets: `key=value` each; never secrets.
             apis: `group/version` that the cluster is taken to have.
             kube_version: that the cluster is taken to have.
+            hooks: those too, as `helm test`'s; a release's manifest is without.
 
         Raises:
             ConfigError: the values do not fit.
@@ -131,6 +133,8 @@ class Helm:
         more = [word for api in apis for word in ("--api-versions", api)]
         if kube_version is not None:
             more += ["--kube-version", kube_version]
+        if not hooks:
+            more.append("--no-hooks")
         with _files(values) as given:
             try:
                 return self._program.run(
@@ -190,6 +194,10 @@ class Helm:
             more += ["--version", version]
         if repository is not None:
             more += ["--repo", repository]
+        if self.version >= (4, 0):
+            # Helm 4 would stop at fields that controllers have written since, as an autoscaler's
+            # minimum; helm 3 writes over them.
+            more.append("--force-conflicts")
         with _files(values) as given:
             said = self._program.run(
                 *("upgrade", release, str(chart), "--install", "-n", namespace),

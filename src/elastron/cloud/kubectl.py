@@ -278,6 +278,13 @@ class Kubectl:
             "logs", what, f"--tail={lines}", "--all-containers", *self._where(namespace)
         )
 
+    def logs_of(self, selector: str, *, lines: int = 50, namespace: str | None = None) -> str:
+        """The last lines of the logs of pods that fit labels."""
+        return self._call(
+            *("logs", "--selector", selector, f"--tail={lines}", "--all-containers"),
+            *self._where(namespace),
+        )
+
     @contextmanager
     def port_forward(
         self,
