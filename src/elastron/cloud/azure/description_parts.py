@@ -427,6 +427,12 @@ class Vpn(Part):
         description="VpnGw1AZ (650 Mbit/s, 250 OpenVPN clients) to VpnGw5AZ. Sizes without AZ "
         "can no longer be made.",
     )
+    zones: tuple[Zone, ...] = Field(
+        default=("1", "2", "3"),
+        max_length=3,
+        description="Of its public address; all three where the location has zones, empty where "
+        "it has none.",
+    )
     clients_range: Range = Field(
         default="172.16.201.0/24",
         description="Addresses that clients get; apart from all other networks.",
@@ -448,6 +454,13 @@ class Vpn(Part):
         max_length=300,
         description="Certificates of clients that may no longer join: SHA-1 thumbprint, by name.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zones_are_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("zones"), list | tuple):
+            return {**values, "zones": [str(zone) for zone in values["zones"]]}
+        return values
 
 
 class Autoscaler(StrEnum):
