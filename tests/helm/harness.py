@@ -19,6 +19,9 @@ PARTS = Path(os.environ.get("ELASTRON_TEST_PARTS", "/opt/elastron-test-parts"))
 #: Custom resources that a cluster with everything has.
 APIS = ("monitoring.coreos.com/v1", "custom.metrics.k8s.io/v1beta1")
 
+#: A cluster of today; each helm has another opinion of its own.
+KUBERNETES = "1.37.0"
+
 Object = dict[str, Any]
 
 
@@ -54,9 +57,11 @@ def render(
     settings: tuple[str, ...] = (),
     version: str = "helm4",
     apis: tuple[str, ...] = (),
+    kubernetes: str = KUBERNETES,
 ) -> tuple[Object, ...]:
     """The objects of a release named gt1 in the namespace imaging."""
     arguments = ["template", "gt1", str(CHARTS / chart), "--namespace", "imaging"]
+    arguments += ["--kube-version", kubernetes]
     if values is not None:
         arguments += ["--values", str(values)]
     for setting in settings:

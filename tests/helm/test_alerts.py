@@ -15,9 +15,11 @@ from prometheus_client import generate_latest
 from elastron.fleet.model import Demand, Node, NodeState
 from elastron.gateway.metrics import Metrics, Readings
 from elastron.node.metrics import NodeMetrics
+from elastron.storage.metrics import Metrics as StorageMetrics
 from tests.helm.harness import APIS, CHARTS, of_kind, render
 
 GATEWAY = 'namespace="imaging",service="gt1-gadgetron-metrics"'
+STORAGE = 'namespace="imaging",service="gt1-gadgetron-storage"'
 NODE = 'namespace="imaging",service="gt1-gadgetron-node"'
 
 #: Of kube-state-metrics, which comes with Prometheus's operator.
@@ -78,22 +80,26 @@ CASES = {
     "ElastronAtItsLimit": (
         {
             'kube_horizontalpodautoscaler_status_current_replicas{namespace="imaging",'
-            'horizontalpodautoscaler="gt1-gadgetron-node"}': "10x60"
+            'horizontalpodautoscaler="gt1-gadgetron-node"}': "20x60"
         },
         {
             'kube_horizontalpodautoscaler_status_current_replicas{namespace="imaging",'
-            'horizontalpodautoscaler="gt1-gadgetron-node"}': "9x60"
+            'horizontalpodautoscaler="gt1-gadgetron-node"}': "19x60"
         },
     ),
     "ElastronStorageAway": (
         {
             'kube_deployment_status_replicas_available{namespace="imaging",'
-            'deployment="gt1-gadgetron-storage"}': "0x60"
+            'deployment="gt1-gadgetron-storage-server"}': "0x60"
         },
         {
             'kube_deployment_status_replicas_available{namespace="imaging",'
-            'deployment="gt1-gadgetron-storage"}': "1x60"
+            'deployment="gt1-gadgetron-storage-server"}': "1x60"
         },
+    ),
+    "ElastronStorageFails": (
+        {f'elastron_storage_requests_total{{{STORAGE},route="/v1/blobs",status="503"}}': "0+1x60"},
+        {f'elastron_storage_requests_total{{{STORAGE},route="/v1/blobs",status="200"}}': "0+1x60"},
     ),
     "ElastronJournalFull": (
         {f'elastron_journal_bytes{{{GATEWAY},place="disk"}}': f"{39 * 2**30}x60"},
@@ -198,6 +204,7 @@ def test_every_series_asked_for_exists():
         capacity=1, running=lambda: 0, traffic=lambda: (0, 0), idle_workers=lambda: 0
     )
     exposed = gateway.exposition() + generate_latest(nodes.registry)
+    exposed += StorageMetrics(lambda: 0).text()
     known = set(re.findall(r"^# TYPE (\S+)", exposed.decode(), re.MULTILINE)) | OF_KUBERNETES
     known |= {f"{name}_bucket" for name in known}
     text = " ".join(str(rule["expr"]) for group in _spec()["groups"] for rule in group["rules"])

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
-from tests.helm.harness import CHARTS, Object, helm, pod_of, render, values_files
-
-#: The last four Kubernetes versions that there are schemas of.
-VERSIONS = [
-    f"1.{minor}"
-    for minor in sorted(
-        {int(each.split(".")[1]) for each in kubernetes_validate.utils.all_versions()}
-    )
-][-4:]
+from tests.helm.harness import APIS, CHARTS, Object, helm, of_kind, pod_of, render, values_files
+from tests.helm.schemas import VERSIONS, custom_kinds, validate
 
 CASES = [
     (chart.name, values)
@@ -33,10 +25,11 @@ each_case = pytest.mark.parametrize(("chart", "values"), CASES, ids=IDS)
 KINDS = {
     *("ConfigMap", "CronJob", "Deployment", "HorizontalPodAutoscaler", "Job", "NetworkPolicy"),
     *("PersistentVolumeClaim", "PodDisruptionBudget", "Role", "RoleBinding", "ScaledObject"),
-    *("Service", "ServiceAccount", "ServiceMonitor", "PrometheusRule"),
+    *("Service", "ServiceAccount", "ServiceMonitor", "PrometheusRule", "TriggerAuthentication"),
 }
 
-CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+#: Of the whole cluster, and made only where values ask for it.
+OF_THE_CLUSTER = {"PriorityClass"}
 
 
 @pytest.mark.parametrize("version", ["helm3", "helm4"])
@@ -55,26 +48,34 @@ def test_both_helms_render_the_same(chart: str, values: Path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_objects_follow_the_published_schemas(chart: str, values: Path, version: str):
     for each in render(chart, values):
-        if each["kind"] not in CUSTOM:
-            _validate(json.dumps(each, sort_keys=True), version)
-
-
-@cache  # most objects are the same whatever the values
-def _validate(text: str, version: str) -> None:
-    kubernetes_validate.validate(json.loads(text), version, strict=True)
+        validate(each, version)
 
 
 def test_a_wrong_object_is_found():
     (first, *_) = [each for each in render("iperf3") if each["kind"] == "Service"]
     wrong = {**first, "spec": {**first["spec"], "prots": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
-        _validate(json.dumps(wrong), VERSIONS[-1])
+        validate(wrong, VERSIONS[-1])
+
+
+@pytest.mark.parametrize("kind", sorted(custom_kinds()))
+def test_custom_objects_are_rendered_and_a_wrong_one_is_found(kind: str):
+    found = [
+        each for chart, values in CASES for each in of_kind(render(chart, values, apis=APIS), kind)
+    ]
+    assert found
+    for each in found:
+        validate(each, VERSIONS[-1])
+    for wrong in ({"scaleTagetRef": {}}, {"grups": []}):
+        with pytest.raises(jsonschema.ValidationError):
+            validate({**found[0], "spec": {**found[0]["spec"], **wrong}}, VERSIONS[-1])
 
 
 @each_case
 def test_only_what_a_namespace_may_have(chart: str, values: Path):
     for each in render(chart, values):
-        assert each["kind"] in KINDS, each["metadata"]["name"]
+        asked = each["kind"] in OF_THE_CLUSTER and "create" in values.read_text()
+        assert each["kind"] in KINDS or asked, each["metadata"]["name"]
         assert "latest" not in yaml.safe_dump(each.get("spec", {})).split(":")
 
 

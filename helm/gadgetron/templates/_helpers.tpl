@@ -138,6 +138,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 http://{{ include "gadgetron.fullname" . }}-storage.{{ .Release.Namespace }}:8080
 {{- end -}}
 
+{{/* Whether the storage server keeps anything on a volume: SQLite, or blobs in a folder. */}}
+{{- define "gadgetron.storageOnVolume" -}}
+{{- $s := .Values.storageServer -}}
+{{- $blobsElsewhere := or $s.blobs (and $s.storageAccountConnectionStringSecretName (gt (int $s.replicaCount) 1)) -}}
+{{- if and $s.enabled (not (and $s.databaseSecretName $blobsElsewhere)) -}}true{{- end -}}
+{{- end -}}
+
 {{/* true | false | auto, where auto asks the cluster: (list $ value "group/version"). */}}
 {{- define "gadgetron.enabled" -}}
 {{- $root := index . 0 -}}
@@ -150,6 +157,51 @@ http://{{ include "gadgetron.fullname" . }}-storage.{{ .Release.Namespace }}:808
 {{- define "gadgetron.pullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Windows and rates of autoscaling/v2: (list $ hpa). */}}
+{{- define "gadgetron.behaviour" -}}
+{{- $root := index . 0 -}}
+{{- $hpa := index . 1 -}}
+{{- range $direction := list "scaleUp" "scaleDown" }}
+{{- $rules := get $hpa $direction }}
+{{ $direction }}:
+  stabilizationWindowSeconds: {{ $rules.stabilizationWindowSeconds }}
+  {{- if semverCompare ">=1.33-0" $root.Capabilities.KubeVersion.Version }}
+  tolerance: {{ $rules.tolerance | quote }}
+  {{- end }}
+  selectPolicy: Max
+  policies:
+    {{- if gt (int $rules.percent) 0 }}
+    - {type: Percent, value: {{ $rules.percent }}, periodSeconds: {{ $rules.periodSeconds }}}
+    {{- end }}
+    {{- if gt (int $rules.pods) 0 }}
+    - {type: Pods, value: {{ $rules.pods }}, periodSeconds: {{ $rules.periodSeconds }}}
+    {{- end }}
+{{- if not (or (gt (int $rules.percent) 0) (gt (int $rules.pods) 0)) }}
+{{- fail (printf "hpa.%s needs percent or pods above 0." $direction) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What the clouds' load balancers read, each its own words. */}}
+{{- define "gadgetron.loadBalancerAnnotations" -}}
+service.beta.kubernetes.io/azure-load-balancer-tcp-idle-timeout: {{ .Values.service.idleTimeoutMinutes | quote }}
+service.beta.kubernetes.io/aws-load-balancer-connection-idle-timeout: {{ mul .Values.service.idleTimeoutMinutes 60 | quote }}
+{{- if .Values.service.internalLoadBalancer }}
+service.beta.kubernetes.io/azure-load-balancer-internal: "true"
+service.beta.kubernetes.io/aws-load-balancer-scheme: internal
+networking.gke.io/load-balancer-type: Internal
+{{- end }}
+{{- end -}}
+
+{{/* IP families of a Service. */}}
+{{- define "gadgetron.ipFamilies" -}}
+ipFamilyPolicy: {{ .Values.ipFamilyPolicy }}
+{{- with .Values.ipFamilies }}
+ipFamilies:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
