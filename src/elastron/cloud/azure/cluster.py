@@ -136,6 +136,8 @@ def _nodes(aks: Aks, facts: Facts, nodes: SystemPool | Pool) -> Body:
         "vnetSubnetID": nodes_subnet_id(aks, facts),
         "tags": aks.all_tags,
     }
+    if aks.kubernetes_version is not None:
+        values["orchestratorVersion"] = aks.kubernetes_version
     if nodes.os_disk_gb is not None:
         values["osDiskSizeGB"] = nodes.os_disk_gb
     if nodes.zones:
