@@ -47,6 +47,16 @@ def test_every_command_has_help(run, name):
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_is_shown_as_written(run, monkeypatch, name):
+    """No markup eats words: brackets hold defaults, asterisks are wildcards."""
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = " ".join(run(*name.split(), "--help").stdout.split())
+    for parameter in COMMANDS[name].params:
+        text = " ".join((getattr(parameter, "help", None) or "").replace("`", "").split())
+        assert text in shown
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_and_option_is_documented(name):
     sections = REFERENCE.read_text().split("\n## ")
     (section,) = [s for s in sections if s.startswith(f"`elastron {name}`")]

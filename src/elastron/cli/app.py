@@ -14,7 +14,9 @@ from elastron.cli import (
     archive,
     check,
     configs,
+    connect,
     controller,
+    deploy,
     down,
     drain,
     export,
@@ -65,7 +67,8 @@ app = typer.Typer(
     no_args_is_help=True,
     # Values of local variables may be a patient's.
     pretty_exceptions_show_locals=False,
-    rich_markup_mode="rich",
+    # Not "rich": it would take a default in square brackets for a style.
+    rich_markup_mode="markdown",
     epilog="Documentation: https://github.com/elastron/elastron/tree/main/docs",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -97,6 +100,7 @@ def _elastron(
 _SCANS = "Scans and images"
 _SERVERS = "Servers"
 _ACCESS = "Ways in"
+_CLUSTERS = "Clusters and clouds"
 
 app.command(rich_help_panel=_SCANS)(send.send)
 app.command(rich_help_panel=_SCANS)(fetch.fetch)
@@ -125,6 +129,8 @@ app.command(rich_help_panel=_SERVERS)(query.query)
 app.add_typer(access.app, name="access", rich_help_panel=_ACCESS)
 app.add_typer(tunnel.app, name="tunnel", rich_help_panel=_ACCESS)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
+app.add_typer(deploy.app, name="deploy", rich_help_panel=_CLUSTERS)
+app.command(rich_help_panel=_CLUSTERS)(connect.connect)
 
 # Completion asks often; without colour and panels it answers quicker.
 if any(name.startswith("_ELASTRON_COMPLETE") for name in os.environ):

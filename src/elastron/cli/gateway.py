@@ -21,7 +21,7 @@ def gateway(
     nodes: Annotated[
         str | None,
         typer.Option(
-            help="Where nodes are, separated by commas: HOST:PORT\\[/ADMIN-PORT][@POOL], "
+            help="Where nodes are, separated by commas: HOST:PORT[/ADMIN-PORT][@POOL], "
             "dns:NAME:PORT, kubernetes:SERVICE, file:PATH."
         ),
     ] = None,
