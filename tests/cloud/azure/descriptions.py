@@ -38,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
     "storage": {"redundancy": "ZRS", "containers": ["storage", "archive"], "share": "nfs"},
     "registry": {"tier": "Premium"},
     "monitoring": {"metrics": "managed", "daily_cap_gb": 5},
+    "vpn": {"root_certificates": {"first": "TUlJQkRlZkdoaQ=="}, "revoked_thumbprints": {}},
     "fleet": {"autoscaler": "keda"},
 }
 
@@ -131,8 +132,22 @@ descriptions = st.fixed_dictionaries(
         "fleet": st.fixed_dictionaries(
             {}, optional={"autoscaler": st.sampled_from(["hpa", "keda", "none"])}
         ),
+        "vpn": st.none()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "sku": st.sampled_from(["VpnGw1AZ", "VpnGw5AZ"]),
+                "zones": st.sampled_from([[], [1, 2, 3]]),
+                "protocols": st.sampled_from([["OpenVPN"], ["IkeV2"], ["OpenVPN", "IkeV2"]]),
+            },
+        ),
     },
-).map(make_aks)
+).map(lambda values: make_aks(_without_vpn_in_others_network(values)))
+
+
+def _without_vpn_in_others_network(values: dict[str, Any]) -> dict[str, Any]:
+    joins = values.get("network", {}).get("subnet") is not None
+    return {**values, "vpn": None} if joins else values
 
 
 def _own(resource: Resource) -> dict[str, Any]:
@@ -187,12 +202,11 @@ _ENUMS = {"Microsoft.Storage", "cilium", "Standard", "Deny", "Base"}
 def _as_azure_says(value: Any) -> Any:
     """Leave out what is false or empty, spell ids and words in other ways, add defaults."""
     if isinstance(value, dict):
-        kept = {
+        return {
             key: _as_azure_says(item)
             for key, item in value.items()
             if item is not None and item is not False and item != []
         }
-        return kept
     if isinstance(value, list):
         said = [_as_azure_says(item) for item in value]
         return [{**item, "etag": "x"} if isinstance(item, dict) else item for item in said]

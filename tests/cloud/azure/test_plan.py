@@ -280,7 +280,7 @@ def test_down_of_a_group_with_others_in_it_deletes_only_what_is_ours():
 
 
 def test_of_what_is_gone_nothing_is_deleted():
-    wanted, azure = made(everything())
+    wanted = resources(everything(), FACTS)
     assert deletions(wanted, {}, whole_group=True) == ()
 
 
@@ -314,12 +314,6 @@ def test_case_counts_only_in_what_people_wrote():
 
 def test_an_identity_that_is_not_there_is_a_difference():
     wanted = {"userAssignedIdentities": {"/subscriptions/A/x": {}}}
-    assert (
-        not list(
-            differences(wanted, {"userAssignedIdentities": {"/subscriptions/a/X": None}}, Rules())
-        )
-        or True
-    )
     found = {"userAssignedIdentities": {"/subscriptions/a/X": {"clientId": "1"}}}
     assert not list(differences(wanted, found, Rules()))
     assert list(differences(wanted, {"userAssignedIdentities": {}}, Rules()))
