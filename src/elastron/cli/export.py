@@ -57,7 +57,7 @@ def export(
     """Export images as PNG, NIfTI or DICOM.
 
     NIfTI and DICOM carry the images' place in the patient. They need the extras
-    [bold]elastron\\[nifti][/bold] and [bold]elastron\\[dicom][/bold].
+    `elastron[nifti]` and `elastron[dicom]`.
     """
     from elastron.cli.exporting import DicomOptions, Export, export_images  # noqa: PLC0415
 

@@ -93,8 +93,8 @@ def send(
 ) -> None:
     """Send scans to a Gadgetron server and store the images.
 
-    Images go to [bold]OUT.h5[/bold] as gadgetron_ismrmrd_client writes them:
-    GROUP/image_SERIES/{header,data,attributes}. The exit code is 1 if any scan failed.
+    Images go to `OUT.h5` as `gadgetron_ismrmrd_client` writes them:
+    `GROUP/image_SERIES/{header,data,attributes}`. The exit code is 1 if any scan failed.
     """
     from elastron.cli.sending import Order, send_scans  # noqa: PLC0415  - see elastron.cli
     from elastron.cli.settings import ClientSettings, load_settings  # noqa: PLC0415
