@@ -12,7 +12,6 @@ from elastron.cloud.azure.registry import registry_resources, registry_roles
 from elastron.cloud.azure.resource import Facts, Resource, with_dependencies
 from elastron.cloud.azure.storage import storage_resources, storage_roles
 from elastron.cloud.azure.vpn import vpn_resources
-from elastron.cloud.azure.vpn import vpn_resources
 
 
 def resources(aks: Aks, facts: Facts) -> list[Resource]:
@@ -39,7 +38,6 @@ def resources(aks: Aks, facts: Facts) -> list[Resource]:
             *registry_roles(aks, facts),
             *rules(aks, facts, cluster_id(aks, facts)),
             *vpn_resources(aks, facts),  # last: a gateway takes half an hour
-            *vpn_resources(aks, facts),
         ]
     )
 
