@@ -217,6 +217,9 @@ def _make(name: str, root: Certificate | None, *, now: datetime, days: int) -> C
     if root is not None:
         purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         builder = builder.add_extension(purpose, critical=False)
+        # strongSwan takes a client's identity from here, not from the subject.
+        alternative = x509.SubjectAlternativeName([x509.DNSName(name)])
+        builder = builder.add_extension(alternative, critical=False)
     made = builder.sign(signer, hashes.SHA256())
     return Certificate(
         made.public_bytes(serialization.Encoding.PEM),
