@@ -16,6 +16,9 @@ from elastron.cloud.program import ProgramError
 _HELM_KINDS = (("v1", "Secret"),)
 _VERBS = ("get", "create", "patch", "delete")
 
+#: A resource's name, `deployments`, and whether it lies in a namespace.
+Resource = tuple[str, bool]
+
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
@@ -141,14 +144,14 @@ def gather(kubectl: Kubectl, namespace: str, needs: Needs, objects: Iterable[Obj
     )
 
 
-def _resources(kubectl: Kubectl, apis: Iterable[str]) -> dict[tuple[str, str], str]:
-    """(`group/version`, kind) to the resource's name, `deployments`."""
-    found: dict[tuple[str, str], str] = {}
+def _resources(kubectl: Kubectl, apis: Iterable[str]) -> dict[tuple[str, str], Resource]:
+    """(`group/version`, kind) to the resource."""
+    found: dict[tuple[str, str], Resource] = {}
     for api in apis:
         listed = kubectl.raw(f"/apis/{api}" if "/" in api else f"/api/{api}") or {}
         for each in listed.get("resources") or []:
             if "/" not in each["name"]:
-                found[api, each["kind"]] = each["name"]
+                found[api, each["kind"]] = (each["name"], bool(each["namespaced"]))
     return found
 
 
@@ -156,16 +159,16 @@ def _denied(
     kubectl: Kubectl,
     namespace: str,
     needs: Needs,
-    resources: Mapping[tuple[str, str], str],
+    resources: Mapping[tuple[str, str], Resource],
     *,
     new: bool,
 ) -> tuple[str, ...]:
     """Rights that lack, asked all at once."""
-    wanted = {(api, resources[api, kind]) for api, kind in needs.kinds if (api, kind) in resources}
-    wanted |= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}
+= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}= {(api, resources[api, kind]) for api, kind in needs.kinds if (api, kind) in resources}
+= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}|= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}
     asked = [
-        _review(verb, api, resource, namespace)
-        for api, resource in sorted(wanted)
+        _review(verb, api, resource, namespace if namespaced else "")
+        for api, (resource, namespaced) in sorted(wanted)
         for verb in _VERBS
     ]
     if new:

@@ -237,7 +237,9 @@ class Helm:
     def releases(self, namespace: str | None = None) -> list[Release]:
         """Releases of a namespace (None: of all), without their manifests."""
         where = ["--all-namespaces"] if namespace is None else ["-n", namespace]
-        listed = json.loads(self._program.run("list", "-o", "json", "--all", *where)) or []
+        if self.version < (4, 0):  # later ones list all anyway
+            where.append("--all")
+        listed = json.loads(self._program.run("list", "-o", "json", *where)) or []
         return [
             Release(
                 name=each["name"],
@@ -297,7 +299,7 @@ def _reason(error: ProgramError) -> str:
     lines = [
         line.strip()
         for line in error.complaint.splitlines()
-        if line.strip() and not line.startswith(("WARNING", "Use --debug", "level=", "walk.go"))
+        if line.strip() and not line.startswith(("WARNING", "Use --debug", "level="))
     ]
     return "\n".join(lines).removeprefix("Error: ") or str(error)
 

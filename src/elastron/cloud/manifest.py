@@ -86,7 +86,7 @@ class Needs:
         workloads: kinds of pods.
         metric_apis: groups that autoscalers ask.
         secrets: names of Secrets that must be there before, and who asks for each.
-        priority_classes: by name.
+        priority_classes: that must be there before, by name.
         runtime_classes: by name.
         load_balancers: names of Services of that type.
         images: (reference, pull policy).
@@ -161,7 +161,8 @@ def needs(objects: Iterable[Object]) -> Needs:
         workloads=tuple(workloads),
         metric_apis=frozenset(_metric_apis(every)),
         secrets=secrets,
-        priority_classes=frozenset(_named(specs, "priorityClassName")),
+        priority_classes=frozenset(_named(specs, "priorityClassName"))
+        - {each["metadata"]["name"] for each in every if each["kind"] == "PriorityClass"},
         runtime_classes=frozenset(_named(specs, "runtimeClassName")),
         load_balancers=tuple(
             each["metadata"]["name"]

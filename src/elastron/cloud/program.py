@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ COMPLAINT_CHARS_MAX = 4000
 #: A program that is asked to end may tidy up for so long.
 END_S = 10.0
 _PIECE_BYTES = 2**16
+#: Helm 3 tells of every symbolic link in a chart; libraries tell what they are at.
+_NOISE = re.compile(r"^(?:walk\.go:\d+: |[IWE]\d{4} \d\d:\d\d:).*\n?", re.MULTILINE)
 
 
 class ProgramError(RemoteError):
@@ -113,7 +116,7 @@ class Program:
         if out.too_much:
             raise LimitError(f"{self.name} {_named(arguments)} wrote more than can be read.")
         if code != 0:
-            complaint = err.text().strip()[-COMPLAINT_CHARS_MAX:]
+            complaint = _NOISE.sub("", err.text()).strip()[-COMPLAINT_CHARS_MAX:]
             output = out.text()[-COMPLAINT_CHARS_MAX:]
             raise ProgramError(self.name, _named(arguments), code, complaint, output)
         return out.text()
