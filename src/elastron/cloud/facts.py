@@ -164,8 +164,8 @@ def _denied(
     new: bool,
 ) -> tuple[str, ...]:
     """Rights that lack, asked all at once."""
-= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}= {(api, resources[api, kind]) for api, kind in needs.kinds if (api, kind) in resources}
-= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}|= {("v1", resources.get(each, "secrets")) for each in _HELM_KINDS}
+    wanted = {(api, resources[api, kind]) for api, kind in needs.kinds if (api, kind) in resources}
+    wanted |= {(each[0], resources[each]) for each in _HELM_KINDS if each in resources}
     asked = [
         _review(verb, api, resource, namespace if namespaced else "")
         for api, (resource, namespaced) in sorted(wanted)
