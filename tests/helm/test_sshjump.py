@@ -3,135 +3,61 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helm.harness import CHARTS, named, refusal, render
-from tests.helm.test_stunnel import WAIT_S, _free_port, echo
+from elastron.access.authorized_keys import authorize
+from elastron.access.host_keys import make_host_keys
+from elastron.access.public_key import parse_public_key
+from tests.access.charts import Jump, chart_sshd, keygen, sshd_command
+from tests.access.programs import until
+from tests.gateway.tls_parts import PATIENCE_S, free_port
+from tests.helm.harness import named, refusal, render
+from tests.helm.test_stunnel import echo
 
 __all__ = ["echo"]  # a fixture
 
-EVERYTHING = CHARTS / "sshjump" / "examples" / "everything.yaml"
-UID = 10001
 
-
-class Jump:
-    """A running sshd and what a client needs."""
-
-    def __init__(self, folder: Path, port: int, target: int) -> None:
-        self.folder, self.port, self.target = folder, port, target
-        self.log = folder / "log"
-
-    def ssh(self, user: str, *options: str, key: str = "site-a") -> list[str]:
-        """A client's command; it knows the host's key."""
-        return [
-            *("ssh", "-F", "none", "-p", str(self.port), "-i", str(self.folder / key)),
-            *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20"),
-            *("-o", f"UserKnownHostsFile={self.folder / 'known'}", "-o", "LogLevel=VERBOSE"),
-            *options,
-            f"{user}@127.0.0.1",
-        ]
-
-    @contextlib.contextmanager
-    def tunnel(self, user: str, to: str, *, key: str = "site-a") -> Iterator[int]:
-        """Local port that leads to `to`."""
-        port = _free_port()
-        command = self.ssh(
-            user, "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{port}:{to}", key=key
-        )
-        client = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + WAIT_S
-            while client.poll() is None and time.monotonic() < deadline:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.05)
-            yield port
-        finally:
-            client.terminate()
-            client.wait(WAIT_S)
-
-
-def _says(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), WAIT_S) as client:
-        client.settimeout(WAIT_S)
-        with contextlib.suppress(OSError):
-            client.sendall(b"scan")
-            return client.recv(4)
-    return b""
-
-
-def _needed() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may put the chart's /etc/passwd in place (a mount of its own)")
-    for name in ("sshd", "ssh", "ssh-keygen", "unshare", "setpriv"):
-        if shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin") is None:
-            pytest.skip(f"{name} is not installed; .ci/run brings it")
-    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
-        pytest.skip("this machine does not let us mount (unshare --mount)")
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with host keys."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("needs ssh-keygen (Debian: openssh-client)")
+    folder = tmp_path_factory.mktemp("host")
+    make_host_keys(folder)
+    return folder
 
 
 @pytest.fixture
-def jump(tmp_path: Path, echo: int) -> Iterator[Jump]:
-    _needed()
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
-            parent.chmod(0o755)
-    host, users = tmp_path / "host", tmp_path / "users"
-    host.mkdir()
-    users.mkdir()
-    for kind in ("ed25519", "rsa", "ecdsa"):
-        _keygen(kind, host / f"ssh_host_{kind}_key")
+def jump(tmp_path: Path, host: Path, echo: int) -> Iterator[Jump]:
+    """sshd as the chart's pod runs it, with what our commands write."""
+    users = tmp_path / "sshkey"
     for name in ("site-a", "site-b", "stranger"):
-        _keygen("ed25519", tmp_path / name)
+        keygen("ed25519", tmp_path / name)
     for name, key in (("gadgetron", "site-a"), ("site-a", "site-a"), ("site-b", "site-b")):
-        (users / name).write_bytes((tmp_path / f"{key}.pub").read_bytes())
-    for path in (*host.iterdir(), *users.iterdir()):
-        os.chown(path, 0, UID)
-        path.chmod(0o440)
-    port = _free_port()
-    public = (host / "ssh_host_ed25519_key.pub").read_text().split()
-    (tmp_path / "known").write_text(f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")
-    data = named(render("sshjump", EVERYTHING), "ConfigMap", "gt1-sshjump")["data"]
-    conf = data["sshd_config"].replace("Port 2222", f"Port {port}\nListenAddress 127.0.0.1")
-    conf = conf.replace("/secrets/host", str(host)).replace("/secrets/users", str(users))
-    conf = conf.replace("gt1-gadgetron:9002", f"127.0.0.1:{echo}")
-    (tmp_path / "sshd_config").write_text(conf)
-    for name in ("passwd", "group"):
-        (tmp_path / name).write_text(data[name])
-    script = (
-        f"mount --bind {tmp_path}/passwd /etc/passwd && "
-        f"mount --bind {tmp_path}/group /etc/group && "
-        f"exec setpriv --reuid {UID} --regid {UID} --clear-groups --bounding-set=-all "
-        f"--no-new-privs /usr/sbin/sshd -D -e -f {tmp_path}/sshd_config"
-    )
-    jump = Jump(tmp_path, port, echo)
-    with jump.log.open("wb") as log:
-        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stderr=log)
-    try:
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, jump.log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        authorize(users, name, parse_public_key((tmp_path / f"{key}.pub").read_text()))
+    with chart_sshd(tmp_path, host, users, echo) as jump:
         yield jump
-    finally:
-        process.terminate()
-        process.wait(WAIT_S)
 
 
-def _keygen(kind: str, path: Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path], check=True)
+def _says(port: int) -> bytes:
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client,
+        contextlib.suppress(OSError),
+    ):
+        client.sendall(b"scan")
+        return client.recv(4)
+    return b""
+
+
+def _run(command: list[str], said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, input=said, capture_output=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.mark.parametrize(
@@ -140,18 +66,29 @@ def _keygen(kind: str, path: Path) -> None:
 def test_a_user_reaches_the_gateway(jump: Jump, user: str, key: str):
     with jump.tunnel(user, f"127.0.0.1:{jump.target}", key=key) as port:
         assert _says(port) == b"scan"
-    assert f"for {user} from 127.0.0.1" in jump.log.read_text()
+        log = jump.log.read_text()
+    # Who came, with which key and from where; and, by the processes' numbers, where to.
+    (process,) = re.findall(
+        rf"\(pid=(\d+)\): Accepted publickey for {user} from 127\.0\.0\.1 port \d+ .*: ED25519 SHA",
+        log,
+    )
+    (child,) = re.findall(rf"\(pid={process}\): User child is on pid (\d+)", log)
+    assert re.search(
+        rf"\(pid={child}\): originator .* target 127\.0\.0\.1 port {jump.target}\n", log
+    )
 
 
-def test_nothing_else_is_reached(jump: Jump, tmp_path: Path):
-    with (
-        socket.create_server(("127.0.0.1", 0)) as other,
-        jump.tunnel("gadgetron", f"127.0.0.1:{other.getsockname()[1]}") as port,
-    ):
-        assert _says(port) == b""
-        other.settimeout(0.5)
-        with pytest.raises(TimeoutError):
+def test_nothing_else_is_reached(jump: Jump):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with jump.tunnel("gadgetron", f"127.0.0.1:{port}") as local:
+            assert _says(local) == b""
+        assert _run(jump.ssh("gadgetron", "-W", f"127.0.0.1:{port}")).returncode != 0
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
             other.accept()
+    denied = f"to connect to host 127.0.0.1 port {port}, but the request was denied"
+    assert jump.log.read_text().count(denied) == 2
 
 
 @pytest.mark.parametrize(
@@ -159,24 +96,107 @@ def test_nothing_else_is_reached(jump: Jump, tmp_path: Path):
     [("site-a", "site-b"), ("gadgetron", "stranger"), ("root", "site-a"), ("nobody", "site-a")],
 )
 def test_others_do_not_come_in(jump: Jump, user: str, key: str):
-    done = subprocess.run(
-        [*jump.ssh(user, "-N", key=key)], capture_output=True, timeout=WAIT_S, check=False
-    )
+    done = _run(jump.ssh(user, "-N", key=key))
     assert done.returncode == 255
     assert b"Permission denied" in done.stderr
+    assert re.search(rf"user {user} .*127\.0\.0\.1 port \d+|for {user} from", jump.log.read_text())
+    assert _run([*jump.ssh("site-a"), "true"]).returncode == 1  # it serves on; but no commands
 
 
-def test_no_shell_no_command_no_remote_port(jump: Jump):
-    for command in ([*jump.ssh("gadgetron"), "echo", "inside"], [*jump.ssh("gadgetron", "-tt")]):
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_S, check=False
-        )
+def test_no_password(jump: Jump):
+    options = ("-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password")
+    done = _run(jump.ssh("gadgetron", *options))
+    assert done.returncode == 255
+    assert b"Permission denied (publickey)" in done.stderr
+
+
+def test_no_shell_no_command_no_files(jump: Jump, tmp_path: Path):
+    for command in (
+        jump.ssh("gadgetron", "-tt"),
+        jump.ssh("gadgetron"),
+        [*jump.ssh("gadgetron"), "echo", "inside"],
+        [*jump.ssh("gadgetron"), "internal-sftp"],
+        [*jump.ssh("gadgetron", "-s"), "sftp"],
+    ):
+        done = _run(command, b"echo inside\n")
         assert done.returncode != 0
         assert b"inside" not in done.stdout
-    listening = jump.ssh("gadgetron", "-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1")
-    done = subprocess.run(listening, capture_output=True, timeout=WAIT_S, check=False)
-    assert done.returncode == 255
-    assert b"forwarding" in done.stderr
+    (tmp_path / "batch").write_text("ls\n")
+    if shutil.which("sftp") is not None:
+        port = ("-P", str(jump.server.port), "-b", str(tmp_path / "batch"))
+        done = _run(["sftp", *port, *jump.options("site-a"), "gadgetron@127.0.0.1"])
+        assert done.returncode != 0
+        assert b"passwd" not in done.stdout
+
+
+def test_nothing_is_forwarded_back(jump: Jump, tmp_path: Path):
+    for options in (
+        ("-R", "0:127.0.0.1:1"),
+        ("-R", f"{tmp_path}/back:127.0.0.1:1"),  # a socket in the file system
+        ("-R", f"{free_port()}"),  # SOCKS
+        ("-w", "0:0"),  # a tunnel device
+    ):
+        done = _run(jump.ssh("gadgetron", "-N", "-o", "ExitOnForwardFailure=yes", *options))
+        assert done.returncode == 255, options
+    assert not (tmp_path / "back").exists()
+
+
+def test_no_sockets_no_agent_no_display(jump: Jump, tmp_path: Path):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "other"))
+        (tmp_path / "other").chmod(0o777)
+        other.listen()
+        with jump.tunnel("gadgetron", str(tmp_path / "other")) as local:
+            assert _says(local) == b""
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    conf = named(render("sshjump"), "ConfigMap", "gt1-sshjump")["data"]["sshd_config"]
+    for line in ("AllowAgentForwarding no", "X11Forwarding no", "PermitTunnel no", "PermitTTY no"):
+        assert line in conf
+
+
+def test_a_thousand_who_never_log_in_keep_nobody_out(jump: Jump):
+    with contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            sock = stack.enter_context(socket.socket())
+            sock.bind(("127.0.1.1", 0))  # elsewhere, as far as sshd knows
+            sock.connect(("127.0.0.1", jump.server.port))
+        with jump.tunnel("site-a", f"127.0.0.1:{jump.target}") as port:
+            assert _says(port) == b"scan"
+    log = jump.log.read_text()
+    assert "from [127.0.1.1]:" in log
+    assert "past MaxStartups" in log
+
+
+def test_a_thousand_idle_tunnels_keep_nobody_out(jump: Jump):
+    to = f"127.0.0.1:{jump.target}"
+    with jump.tunnel("site-a", to) as idle, contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(socket.create_connection(("127.0.0.1", idle), PATIENCE_S))
+        opened = f"target 127.0.0.1 port {jump.target}"
+        until(lambda: jump.log.read_text().count(opened) == 1000)
+        assert _says(idle) == b"scan"
+        with jump.tunnel("site-b", to, key="site-b") as port:
+            assert _says(port) == b"scan"
+
+
+def test_without_host_keys_it_does_not_start(tmp_path: Path):
+    host, users = tmp_path / "host", tmp_path / "sshkey"
+    host.mkdir()
+    users.mkdir()
+    with sshd_command(host, users, 1, free_port()) as command:
+        done = _run(command)
+    assert done.returncode != 0
+    assert b"no hostkeys available" in done.stderr
+
+
+def test_without_their_keys_nobody_comes_in(tmp_path: Path, host: Path):
+    users = tmp_path / "sshkey"
+    users.mkdir()
+    keygen("ed25519", tmp_path / "site-a")
+    with chart_sshd(tmp_path, host, users, 1) as jump:
+        assert b"Permission denied" in _run(jump.ssh("gadgetron", "-N")).stderr
 
 
 def test_without_its_secrets_a_pod_does_not_start():

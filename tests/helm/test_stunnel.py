@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from elastron.access.keyring import KeyFile, Keyring
+from tests.access.charts import Server, chart_stunnel, stunnel_files
+from tests.access.programs import until
+from tests.gateway.tls_parts import (
+    OPENSSL,
+    PATIENCE_S,
+    free_port,
+    needs_openssl,
+    s_client,
+    stunnel,
+)
 from tests.helm.harness import named, of_kind, refusal, render
-
-KEY_A = "alpha:" + "QWxhZGRpbjpvcGVuIHNlc2FtZTEyMzQ1Njc4"
-KEY_B = "beta:" + "c29tZXRoaW5nLWVsc2UtMTIzNDU2Nzg5MDEy"
-WAIT_S = 30.0
-
-
-@pytest.fixture
-def stunnel() -> str:
-    found = shutil.which("stunnel") or shutil.which("stunnel4")
-    if found is None:
-        pytest.skip("stunnel is not installed; .ci/run brings it")
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
 def echo() -> Iterator[int]:
     """A server that says back what it hears."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
 
     def serve(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
@@ -59,58 +50,37 @@ def echo() -> Iterator[int]:
     thread.join()
 
 
-@contextlib.contextmanager
-def _running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(WAIT_S)
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFile:
+    """Of the sites alpha and beta."""
+    file = KeyFile(tmp_path / "stunnel.secrets")
+    file.save(Keyring().create(["alpha", "beta"])[0])
+    return file
 
 
 @pytest.fixture
-def server(stunnel: str, echo: int, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """stunnel as the chart's pod runs it; its port and its file of keys."""
-    data = named(render("stunnel"), "ConfigMap", "gt1-stunnel")["data"]
-    port, keys = _free_port(), tmp_path / "stunnel.secrets"
-    keys.write_text(KEY_A + "\n")
-    keys.chmod(0o600)
-    conf = data["stunnel.conf"].replace("/secrets/stunnel.secrets", str(keys))
-    conf = conf.replace(":::9002", f"127.0.0.1:{port}")
-    conf = conf.replace("gt1-gadgetron:9002", f"127.0.0.1:{echo}")
-    (tmp_path / "stunnel.conf").write_text(conf)
-    script = tmp_path / "run.sh"
-    script.write_text(data["run.sh"].replace('stunnel "$conf"', f'{stunnel} "$conf"'))
-    command = ["/bin/sh", str(script), str(tmp_path / "stunnel.conf"), str(keys), "0.2"]
-    with _running(command, port, tmp_path / "server.log"):
-        yield port, keys
+def server(echo: int, keys: KeyFile, tmp_path: Path) -> Iterator[Server]:
+    """stunnel as the chart's pod runs it."""
+    with chart_stunnel(tmp_path / "server", keys.path, echo) as server:
+        yield server
 
 
-def _through(stunnel: str, server: int, key: str, folder: Path, *options: str) -> bool:
-    """Whether a client with this key gets an echo."""
+def _key(keys: KeyFile, site: str) -> str:
+    key = keys.load().current(site)
+    return f"{key.identity}:{key.secret}"
+
+
+def _through(server: Server, key: str, folder: Path, *options: str) -> bool:
+    """Whether a stunnel client with this key gets an echo."""
     folder.mkdir()
-    port = _free_port()
     secrets = folder / "stunnel.secrets"
-    secrets.write_text(key + "\n")
+    secrets.write_text(f"{key}\n")
     secrets.chmod(0o600)
-    conf = folder / "stunnel.conf"
-    conf.write_text(
-        "foreground = yes\npid =\nsyslog = no\n[gadgetron]\nclient = yes\n"
-        f"accept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{server}\nPSKsecrets = {secrets}\n"
-        + "".join(f"{option}\n" for option in options)
-    )
+    settings = ("client = yes", f"PSKsecrets = {secrets}", *options)
+    port = free_port()
     with (
-        _running([stunnel, str(conf)], port, folder / "log"),
-        socket.create_connection(("127.0.0.1", port), WAIT_S) as client,
+        stunnel(folder, *settings, accept=port, connect=server.port),
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client,
     ):
         try:
             client.sendall(b"scan")
@@ -130,37 +100,94 @@ def _through(stunnel: str, server: int, key: str, folder: Path, *options: str) -
     ids=["original", "tls13", "tls12", "tls12-psk"],
 )
 def test_a_site_with_its_key_comes_in(
-    stunnel: str, server: tuple[int, Path], tmp_path: Path, options: tuple[str, ...]
+    server: Server, keys: KeyFile, tmp_path: Path, options: tuple[str, ...]
 ):
-    assert _through(stunnel, server[0], KEY_A, tmp_path / "client", *options)
+    assert _through(server, _key(keys, "alpha"), tmp_path / "client", *options)
+    log = server.log.read_text()
+    assert 'PSK identity "alpha"' in log
+    assert "accepted connection from 127.0.0.1:" in log
+    assert keys.load().keys["alpha"].secret not in log
 
 
-def test_keys_change_without_a_restart(stunnel: str, server: tuple[int, Path], tmp_path: Path):
-    port, keys = server
-    assert not _through(stunnel, port, KEY_B, tmp_path / "before")
-    keys.write_text(f"{KEY_A}\n{KEY_B}\n")
-    deadline = time.monotonic() + WAIT_S
+def test_keys_change_without_a_restart(server: Server, keys: KeyFile, tmp_path: Path):
+    keys.save(keys.load().add("gamma"))
     tries = 0
-    while not _through(stunnel, port, KEY_B, tmp_path / f"after{tries}"):
-        assert time.monotonic() < deadline
+    while not _through(server, _key(keys, "gamma"), tmp_path / f"after{tries}"):
         tries += 1
-    assert _through(stunnel, port, KEY_A, tmp_path / "still")
+        assert tries < 100
+    assert _through(server, _key(keys, "alpha"), tmp_path / "still")
+    assert server.process.poll() is None
 
 
-def test_tls_1_1_and_no_key_are_refused(server: tuple[int, Path]):
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed; .ci/run brings it")
-    for option in ("-tls1_1", "-tls1_3", "-tls1_2"):
-        done = subprocess.run(
-            [openssl, "s_client", "-connect", f"127.0.0.1:{server[0]}", option],
-            input=b"scan",
-            capture_output=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert done.returncode != 0
-        assert b"scan" not in done.stdout
+def test_wrong_revoked_and_unknown_keys(server: Server, keys: KeyFile, tmp_path: Path):
+    ring = keys.load()
+    alpha, beta = ring.keys["alpha"], ring.keys["beta"]
+    assert not _through(server, f"alpha:{beta.secret}", tmp_path / "wrong")
+    assert not _through(server, f"stranger:{beta.secret}", tmp_path / "unknown")
+    keys.save(ring.revoke("beta")[0])
+    tries = 0
+    while _through(server, f"beta:{beta.secret}", tmp_path / f"revoked{tries}"):
+        tries += 1
+        assert tries < 100
+    assert _through(server, f"alpha:{alpha.secret}", tmp_path / "still")
+    log = server.log.read_text()
+    assert 'PSK identity "alpha"' in log  # who had the wrong key
+    assert "SSL_accept: " in log
+    for each in (alpha, beta):
+        assert each.secret not in log
+
+
+def test_the_last_key_revoked_closes_the_door(server: Server, keys: KeyFile, tmp_path: Path):
+    """stunnel itself would go on with the keys it has."""
+    keys.save(Keyring())
+    assert server.process.wait(PATIENCE_S) is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-tls1_1", "-cipher", "ALL@SECLEVEL=0"),
+        ("-tls1_2",),  # without a key
+        ("-tls1_3",),
+        ("-tls1_2", "-cipher", "PSK-NULL-SHA256@SECLEVEL=0"),
+        ("-tls1_2", "-cipher", "PSK-AES128-CBC-SHA"),
+    ],
+    ids=["tls11", "tls12-no-key", "tls13-no-key", "no-encryption", "old-cipher"],
+)
+def test_old_versions_weak_ciphers_and_no_key(
+    server: Server, keys: KeyFile, options: tuple[str, ...]
+):
+    key = keys.load().keys["alpha"]
+    if "-cipher" in options:
+        options = (*options, "-psk", key.key.hex(), "-psk_identity", "alpha")
+    assert OPENSSL is not None
+    done = s_client(server.port, *options, said=b"scan")
+    assert done.returncode != 0
+    assert b"scan" not in done.stdout
+    until(lambda: "SSL_accept: " in server.log.read_text())
+    assert server.process.poll() is None
+
+
+def test_plain_tcp(server: Server):
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as client:
+        client.sendall(b"\x01\x00" + b"default.xml".ljust(1024, b"\0"))
+        heard = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := client.recv(1024):
+                heard += piece
+    assert len(heard) < 100  # an alert, if anything
+    until(lambda: "SSL_accept: " in server.log.read_text())
+    assert server.process.poll() is None
+
+
+def test_without_its_keys_it_does_not_start(tmp_path: Path):
+    command = stunnel_files(tmp_path, tmp_path / "absent", 1, free_port())
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode != 0
+    assert b"absent cannot be read" in done.stderr
 
 
 def test_no_certificate_opens_the_door():
