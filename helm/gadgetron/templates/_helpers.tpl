@@ -112,6 +112,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- range $values.pools -}}
 {{- $pool := deepCopy . -}}
 {{- $filled := deepCopy $default -}}
+{{- /* What costs machines by itself is asked for by each pool. */ -}}
+{{- $_ := set $filled.hpa "schedule" dict -}}
+{{- $_ := set $filled.placeholders "replicas" 0 -}}
 {{- range $field := list "resources" "nodeSelector" "affinity" -}}
 {{- if hasKey $pool $field -}}{{- $_ := set $filled $field (get $pool $field) -}}{{- end -}}
 {{- end -}}
