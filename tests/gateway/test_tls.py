@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from elastron.errors import ConfigError
 from elastron.gateway.tls_credentials import certificate_name
+from tests.gateway.harness import gateway_before, until
 from tests.gateway.tls_parts import (
     PATIENCE_S,
     Authority,
@@ -310,6 +311,19 @@ async def test_looking_whether_it_lives_is_no_failure_worth_a_line(mutual: dict)
                 pass
             await listener.wait(lambda: listener.failures == 1)
     assert not [line for line in lines if line["event"] == "handshake failed"]
+
+
+async def test_who_shook_hands_and_says_nothing_does_not_hold_up_a_drain(
+    authority: Authority, mutual: dict
+) -> None:
+    listener = {"listen": "127.0.0.1:0", **{name: str(path) for name, path in mutual.items()}}
+    context = authority.client_context(authority.folder / "site-a.pem")
+    async with gateway_before(tls=[listener], handshake_timeout_s=600) as gateway:
+        client = await in_thread(partial(connect_tls, gateway.tls_addresses[0].port, context))
+        with client:
+            await until(lambda: gateway.sessions)
+            assert await asyncio.wait_for(gateway.drain(), PATIENCE_S) == 0
+            assert b"draining" in await in_thread(partial(client.recv, 1 << 16))
 
 
 async def test_stopping_ends_handshakes(mutual: dict) -> None:

@@ -249,7 +249,7 @@ async def test_keys_change_while_it_runs(tmp_path: Path) -> None:
             assert await asyncio.to_thread(old.recv, 100) == b"still here"
 
 
-@pytest.mark.parametrize("content", [b"no colon", b"", b"\xff\xfe:x", None])
+@pytest.mark.parametrize("content", [b"no colon", b"\xff\xfe:x", None])
 async def test_a_bad_file_keeps_the_old_keys(tmp_path: Path, content: bytes | None) -> None:
     keys = key_file(tmp_path, f"client1:{SECRET}")
     with captured_log() as lines:
@@ -264,6 +264,17 @@ async def test_a_bad_file_keeps_the_old_keys(tmp_path: Path, content: bytes | No
             assert listener.tls.reload()
             assert await _refused(listener.port, "client1", SECRET)
     assert [line["log_level"] for line in lines if "old keys stay" in line["event"]] == ["error"]
+
+
+async def test_the_last_key_revoked_lets_nobody_in(tmp_path: Path) -> None:
+    keys = key_file(tmp_path, f"client1:{SECRET}")
+    async with listening(settings_of(psk_file=keys)) as listener:
+        key_file(tmp_path)
+        assert listener.tls.reload()
+        assert await _refused(listener.port, "client1", SECRET)
+        key_file(tmp_path, f"client1:{SECRET}")
+        assert listener.tls.reload()
+        assert not await _refused(listener.port, "client1", SECRET)
 
 
 async def test_a_session_is_not_resumed_after_its_key_is_revoked(tmp_path: Path) -> None:

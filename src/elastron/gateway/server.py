@@ -155,6 +155,8 @@ class Gateway:
             self.draining = True
             self.log.info("draining", running=len(self.sessions))
             self._close_doors()
+            for session in list(self.sessions.values()):  # by TLS they are there before a byte
+                session.leave_if_silent(fault_words(Fault.NODE_DRAINING))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._unoccupied.wait(), timeout_s)
         left = list(self.sessions.values())

@@ -183,6 +183,11 @@ class Session:
         self.cancel("the gateway is stopped")
         self._nothing_left()
 
+    def leave_if_silent(self, reason: str) -> None:
+        """End it, telling the client why, if that has said nothing yet."""
+        if not self._client.bytes:
+            self._no_scan(PROBE, f"[{LOCATION}] ERROR: {reason}")
+
     # --- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -229,7 +234,8 @@ class Session:
         if self._output.client_left:
             return
         self._link.end()
-        if not (self._client.closed or self._client.eof):
+        # What is unread makes a close a reset, which would take the words with it.
+        if self._client.bytes and not (self._client.closed or self._client.eof):
             self._taken = asyncio.get_running_loop().create_future()
             await asyncio.wait({self._taken}, timeout=self._settings.linger_timeout_s)
 

@@ -101,7 +101,8 @@ class Tls:
         """
         self._applied = self._fingerprint()
         try:
-            self._credentials = load(self.settings)
+            # The last key may have been revoked: then nobody comes in.
+            self._credentials = load(self.settings, empty_ok=True)
         except ElastronError as error:
             self._log.error("the old keys stay, as the new ones cannot be used", reason=str(error))
             return False

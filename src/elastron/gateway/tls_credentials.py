@@ -70,8 +70,12 @@ class Credentials(Protocol):
         ...
 
 
-def load(settings: TlsSettings) -> Credentials:
+def load(settings: TlsSettings, *, empty_ok: bool = False) -> Credentials:
     """Read the files the settings name.
+
+    Args:
+        settings: of the listener.
+        empty_ok: a file without a key lets nobody in; otherwise it is an error.
 
     Raises:
         ElastronError: a file is missing or wrong, or this Python has no TLS-PSK.
@@ -79,7 +83,7 @@ def load(settings: TlsSettings) -> Credentials:
     if settings.psk_file is not None:
         if not getattr(ssl, "HAS_PSK", False):
             raise ElastronError(PSK_NEEDS)
-        return _load_keys(settings, settings.psk_file)
+        return _load_keys(settings, settings.psk_file, empty_ok=empty_ok)
     return _load_certificate(settings)
 
 
@@ -137,10 +141,10 @@ class PskCredentials:
         return {"identities": len(self.keys), "retiring": len(self.ends.keys() & self.keys.keys())}
 
 
-def _load_keys(settings: TlsSettings, path: Path) -> PskCredentials:
+def _load_keys(settings: TlsSettings, path: Path, *, empty_ok: bool) -> PskCredentials:
     beside = retiring_file(path)
     keys = _parsed(path, parse_keys)
-    if not keys:
+    if not keys and not empty_ok:
         raise ConfigError(f"{path} has no key; make some with: elastron access psk create")
     ends = _parsed(beside, parse_retiring) if beside.exists() else {}
     return PskCredentials(settings, keys, ends)
