@@ -15,7 +15,7 @@ from elastron.cloud.azure.resource import Later, Resource
 from elastron.cloud.azure.resources import resources
 from tests.cloud.azure.descriptions import FACTS, Memory, descriptions, everything
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def made(aks: Aks) -> tuple[list[Resource], Memory]:

@@ -32,7 +32,7 @@ def test_bodies_are_what_azure_publishes():
     assert all_problems(everything()) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(descriptions)
 def test_bodies_of_any_description_are(aks):
     assert all_problems(aks) == []
