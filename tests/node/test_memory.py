@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from elastron.node.memory import PeakMemory, available_bytes
+from elastron.service.numerics import NUMERIC_ENVIRONMENT
 from elastron.wire.messages import Close, HeaderXml
 
 from .harness import HEADER, NodeProcess, scan, stream_config, texts, wire_bytes
@@ -40,6 +44,32 @@ def test_growth_is_seen_after_it_is_over() -> None:
     again = PeakMemory().growth()
     assert again is not None
     assert again < 30 * MIB
+
+
+def test_buffers_cost_few_page_faults() -> None:
+    pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not pages.exists() or "[never]" in pages.read_text():
+        pytest.skip("this kernel gives no huge pages")
+    code = """if True:
+        import os, resource
+        import numpy as np
+        from elastron.node.memory import grow_heap, _status_bytes
+        before = _status_bytes("VmRSS")
+        grow_heap()
+        grown = _status_bytes("VmRSS") - before
+        if os.fork():
+            os.wait()
+        else:
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            buffers = [np.ones(1 << 20, np.uint8) for _ in range(16)]
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+            print(grown < 2 << 20, faults < 1024)  # 4096 of small pages
+    """
+    environment = os.environ | NUMERIC_ENVIRONMENT
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == "True True\n"
 
 
 def test_a_slow_chain_slows_the_sender_and_loses_nothing(node: NodeProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import numpy as np
+import pytest
 
 from elastron.wire.memory import Chunk, ChunkPool
 
@@ -61,3 +62,8 @@ def test_few_are_kept() -> None:
     assert len(pool._spare) == 2
     del pool
     assert len(places) == 5
+
+
+def test_no_memory_is_said() -> None:
+    with pytest.raises(MemoryError, match="to receive into"):
+        ChunkPool(1 << 60).take(1)

@@ -27,6 +27,7 @@ import structlog
 
 from elastron.node import preload, worker
 from elastron.node.control import Channel
+from elastron.node.memory import grow_heap
 from elastron.node.settings import NodeSettings
 from elastron.service.logs import configure_logging
 
@@ -45,6 +46,7 @@ def main(fd: int) -> None:
     configure_logging(settings.log_format, settings.log_level)
     preload.preload(settings)
     preload.warn_of_threads()
+    grow_heap()
     gc.collect()
     gc.freeze()  # so that a worker's garbage collector does not copy all shared pages
     wake_read, wake_write = os.pipe()

@@ -1,12 +1,14 @@
 """Memory for received bytes: chunks that live as long as a view of them, and are then used again.
 
-Fresh memory costs a page fault every 4 KiB, as much as receiving into it. So a chunk that no
-array looks at any more goes back to a small pool. Python tells when that is: numpy arrays that
-view a chunk refer to its array, and a weak reference calls back when that array is gone.
+Fresh memory costs a page fault every 4 KiB, many times as much as receiving into it. So chunks are
+huge pages where the kernel has them, and one that no array looks at any more goes back to a small
+pool. Python tells when that is: numpy arrays that view a chunk refer to its array, and a weak
+reference calls back when that array is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import weakref
 from typing import Any
@@ -48,12 +50,17 @@ class ChunkPool:
         self._spare_max = spare_max
         self._spare: list[mmap.mmap] = []
         self._lent: dict[int, weakref.ref[Any]] = {}
+        self._first = True
 
     def take(self, capacity: int) -> Chunk:
-        """A chunk of at least `capacity` bytes; their content is arbitrary."""
+        """A chunk of at least `capacity` bytes; their content is arbitrary.
+
+        Raises:
+            MemoryError: there is none.
+        """
         if capacity > self._chunk_bytes:
             return Chunk(np.empty(capacity, np.uint8))
-        memory = self._spare.pop() if self._spare else mmap.mmap(-1, self._chunk_bytes)
+        memory = self._spare.pop() if self._spare else self._map()
         # Views collapse their `base` to this array and no further, as its own base is no array.
         array = np.frombuffer(memory, np.uint8)
         key = id(memory)
@@ -65,3 +72,16 @@ class ChunkPool:
 
         self._lent[key] = weakref.ref(array, give_back)
         return Chunk(array)
+
+    def _map(self) -> mmap.mmap:
+        try:
+            # Private: a fault of shared memory, the default, costs more.
+            memory = mmap.mmap(-1, self._chunk_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"no {self._chunk_bytes} bytes to receive into") from error
+        # A liveness check, or a query, touches a few kB of its first chunk and needs no more.
+        if not self._first and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without them
+                memory.madvise(mmap.MADV_HUGEPAGE)
+        self._first = False
+        return memory
