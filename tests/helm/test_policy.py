@@ -1,13 +1,16 @@
 """The rendered HorizontalPodAutoscaler and ScaledObject mean what `fleet.scaling` means.
 
 The reference follows Kubernetes' own controller (pkg/controller/podautoscaler/horizontal.go and
-replica_calculator.go) for one metric of the whole pool with an AverageValue target, read from the
-rendered object; it shares no code with ours.
+replica_calculator.go) for the metrics of the rendered object, both with an AverageValue target:
+one of each pod (calcPlainMetricReplicas) and one of the whole pool (GetObjectPerPodMetricReplicas;
+of an External one, as KEDA makes, the same). It shares no code with ours.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ from hypothesis import given, settings
 from elastron.fleet.model import Demand, Node, NodeState
 from elastron.fleet.scaling import History, desired
 from elastron.fleet.settings import PoolSettings
-from tests.helm.harness import CHARTS, named, render
+from tests.helm.harness import CHARTS, KUBERNETES, named, render
 
 SYNC_S = 15.0
+#: Of Kubernetes, where an object says nothing.
 TOLERANCE = Fraction(1, 10)
 EXAMPLES = CHARTS / "gadgetron" / "examples"
 
@@ -30,20 +34,55 @@ def _quantity(text: str) -> Fraction:
     return Fraction(text[:-1]) / 1000 if text.endswith("m") else Fraction(text)
 
 
-class Reference:
-    """A HorizontalPodAutoscaler as Kubernetes runs it."""
+@dataclass(frozen=True)
+class Pods:
+    """The pods of a pool at one time; each runs one scan at most.
 
-    def __init__(self, spec: dict[str, Any], target: Fraction) -> None:
+    Attributes:
+        ready: those that tell their load.
+        starting: Pending, or not scraped yet: a metric is not expected.
+        missing: those that should tell it and do not.
+        demand: scans; what the ready ones have no place for waits.
+    """
+
+    ready: int
+    starting: int
+    missing: int
+    demand: int
+
+    @property
+    def running(self) -> int:
+        """Scans on ready pods."""
+        return min(self.demand, self.ready)
+
+
+class Reference:
+    """A HorizontalPodAutoscaler as Kubernetes runs it.
+
+    Args:
+        spec: of the object.
+        target: of every metric.
+        per_pod: whether it has the metric of each pod beside that of the pool.
+    """
+
+    def __init__(self, spec: dict[str, Any], target: Fraction, *, per_pod: bool) -> None:
         self.least, self.most = spec["minReplicas"], spec["maxReplicas"]
         self.target = target
+        self.per_pod = per_pod
         self.behaviour = spec["behavior"]
+        self.tolerances = [
+            _quantity(self.behaviour[each]["tolerance"])
+            if "tolerance" in self.behaviour[each]
+            else TOLERANCE
+            for each in ("scaleDown", "scaleUp")
+        ]
         self.recommendations: list[tuple[float, int]] = []
         self.ups: list[tuple[float, int]] = []
         self.downs: list[tuple[float, int]] = []
 
-    def step(self, demand: int, current: int, now: float) -> int:
-        """`reconcileAutoscaler`: replicas from the metric, window, rate and bounds."""
-        count = self._from_metric(demand, current)
+    def step(self, pods: Pods, current: int, now: float) -> int:
+        """`reconcileAutoscaler`: replicas from the metrics, window, rate and bounds."""
+        count = self.worth(pods, current)
         if not self.recommendations:
             self.recommendations.append((now, current))
         count = self._stabilised(count, current, now)
@@ -54,11 +93,44 @@ class Reference:
             self.downs.append((now, current - count))
         return count
 
-    def _from_metric(self, demand: int, current: int) -> int:
-        ratio = Fraction(demand) / (self.target * current)
-        if abs(1 - ratio) <= TOLERANCE:
+    def worth(self, pods: Pods, current: int) -> int:
+        """`computeReplicasForMetrics`: the largest; without one of them no shrinking."""
+        of_pool = self._of_pool(pods.demand, current)
+        if not self.per_pod:
+            return of_pool
+        of_pods = self._of_pods(pods, current)
+        return max(of_pool, current if of_pods is None else of_pods)
+
+    def _within(self, ratio: Fraction) -> bool:
+        down, up = self.tolerances
+        return 1 - down <= ratio <= 1 + up
+
+    def _of_pool(self, demand: int, current: int) -> int:
+        if self._within(Fraction(demand) / (self.target * current)):
             return current
         return math.ceil(Fraction(demand) / self.target)
+
+    def _of_pods(self, pods: Pods, current: int) -> int | None:
+        if not pods.ready:
+            return None
+        ratio = Fraction(pods.running) / (self.target * pods.ready)
+        grows_with_starting = pods.starting > 0 and ratio > 1
+        if not grows_with_starting and not pods.missing:
+            return current if self._within(ratio) else math.ceil(ratio * pods.ready)
+        usage, counted = Fraction(pods.running), pods.ready
+        if pods.missing:
+            if ratio < 1:
+                usage += pods.missing * self.target
+            if ratio != 1:
+                counted += pods.missing
+        if grows_with_starting:
+            counted += pods.starting
+        again = usage / (self.target * counted)
+        if self._within(again) or (ratio - 1) * (again - 1) < 0:
+            return current
+        count = math.ceil(again * counted)
+        other_way = (again < 1 and count > current) or (again > 1 and count < current)
+        return current if other_way else count
 
     def _stabilised(self, count: int, current: int, now: float) -> int:
         up = self.behaviour["scaleUp"]["stabilizationWindowSeconds"]
@@ -115,7 +187,7 @@ def _behaviour(rules: dict[str, Any]) -> dict[str, Any]:
     return {
         "stabilisation_window_s": rules["stabilizationWindowSeconds"],
         "select": rules["selectPolicy"].lower(),
-        "tolerance": float(TOLERANCE),
+        "tolerance": float(_quantity(rules["tolerance"])) if "tolerance" in rules else 0.1,
         "policies": [
             {
                 "type": {"Pods": "nodes", "Percent": "percent"}[policy["type"]],
@@ -144,53 +216,128 @@ def _ours(least: int, most: int, target: Fraction, behaviour: dict[str, Any]) ->
     )
 
 
-def _hpa(values: Path | None) -> tuple[dict[str, Any], Fraction]:
-    spec = named(render("gadgetron", values), "HorizontalPodAutoscaler", "gt1-gadgetron-node")
-    (metric,) = [each["object"] for each in spec["spec"]["metrics"] if each["type"] == "Object"]
-    assert metric["metric"]["name"] == "elastron_demand"
-    return spec["spec"], _quantity(metric["target"]["averageValue"])
+@dataclass(frozen=True)
+class Case:
+    """A rendered object.
+
+    Attributes:
+        spec: of the HorizontalPodAutoscaler, by whomever it is made.
+        target: of its metrics.
+        per_pod: whether one of them is of each pod.
+    """
+
+    spec: dict[str, Any]
+    target: Fraction
+    per_pod: bool
 
 
-def _scaled_object() -> tuple[dict[str, Any], Fraction]:
+def _hpa(values: Path | None = None, *settings: str, kubernetes: str = KUBERNETES) -> Case:
+    objects = render("gadgetron", values, settings=settings, kubernetes=kubernetes)
+    spec = named(objects, "HorizontalPodAutoscaler", "gt1-gadgetron-node")["spec"]
+    of_pods, of_pool = spec["metrics"]
+    assert of_pods["pods"]["metric"]["name"] == "gadgetron_activity"
+    assert of_pool["object"]["metric"]["name"] == "elastron_demand"
+    targets = {each["target"]["averageValue"] for each in (of_pods["pods"], of_pool["object"])}
+    (target,) = targets
+    return Case(spec, _quantity(target), per_pod=True)
+
+
+def _keda(values: Path) -> Case:
     """What KEDA makes of its object: an HPA with the trigger's target."""
-    keda = named(render("gadgetron", EXAMPLES / "keda.yaml"), "ScaledObject", "gt1-gadgetron-node")
-    spec = keda["spec"]
+    spec = named(render("gadgetron", values), "ScaledObject", "gt1-gadgetron-node")["spec"]
     trigger = spec["triggers"][0]
     assert trigger["metricType"] == "AverageValue"
-    return {
-        "minReplicas": spec["minReplicaCount"],
+    metadata = trigger["metadata"]
+    hpa = {
+        "minReplicas": max(1, spec["minReplicaCount"]),
         "maxReplicas": spec["maxReplicaCount"],
         "behavior": spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
-    }, _quantity(trigger["metadata"]["targetValue"])
+    }
+    target = metadata.get("targetValue") or metadata["threshold"]
+    return Case(hpa, _quantity(target), per_pod=False)
 
 
-CASES = {
+LARGE = ("hpa.maxReplicas=200", "hpa.targetInstanceUtilization=1")
+CASES: dict[str, Callable[[], Case]] = {
     "default": _hpa,
-    "original-readme": lambda _: _hpa(EXAMPLES / "original-readme.yaml"),
-    "keda": lambda _: _scaled_object(),
+    "original-readme": lambda: _hpa(EXAMPLES / "original-readme.yaml"),
+    "large": lambda: _hpa(None, *LARGE),
+    "no-tolerance-yet": lambda: _hpa(None, *LARGE, kubernetes="1.32.0"),
+    "keda": lambda: _keda(EXAMPLES / "keda.yaml"),
+    "keda-prometheus": lambda: _keda(EXAMPLES / "everything-keda.yaml"),
 }
+
+
+def _nodes(pods: Pods) -> list[Node]:
+    """The same as the fleet sees them."""
+    states = (
+        [NodeState.READY] * pods.ready
+        + [NodeState.STARTING] * pods.starting
+        + [NodeState.DEAD] * pods.missing
+    )
+    return [
+        Node(f"n{i}", "h:1", state=state, running=int(i < pods.running))
+        for i, state in enumerate(states)
+    ]
+
+
+def _drawn(data: st.DataObject, current: int, demand: int, *, all_ready: bool) -> Pods:
+    # With none ready the HPA has no metric of a pod; that difference is by design.
+    missing = 0 if all_ready else data.draw(st.integers(0, current - 1))
+    starting = 0 if all_ready else data.draw(st.integers(0, current - 1 - missing))
+    return Pods(current - starting - missing, starting, missing, demand)
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
 @settings(max_examples=60)
 @given(data=st.data())
 def test_the_objects_mean_what_the_policy_means(case: str, data: st.DataObject):
-    spec, target = CASES[case](None)
-    reference = Reference(spec, target)
-    ours = _ours(spec["minReplicas"], spec["maxReplicas"], target, spec["behavior"])
+    found = CASES[case]()
+    spec = found.spec
+    reference = Reference(spec, found.target, per_pod=found.per_pod)
+    ours = _ours(spec["minReplicas"], spec["maxReplicas"], found.target, spec["behavior"])
     history = History()
     theirs = data.draw(st.integers(spec["minReplicas"], spec["maxReplicas"]))
-    nodes, now = theirs, 1_000_000.0
+    now = 1_000_000.0
     # A day's ups and downs: a demand holds for some minutes, then changes.
     for _ in range(data.draw(st.integers(1, 8))):
         demand = data.draw(st.integers(0, 2 * spec["maxReplicas"]))
         for _ in range(data.draw(st.integers(1, 40))):
             now += SYNC_S
-            theirs = reference.step(demand, theirs, now)
-            running = [
-                Node(f"n{i}", "h:1", state=NodeState.READY, running=int(i < demand))
-                for i in range(nodes)
-            ]
-            plan = desired(Demand(demand, 0), running, ours, history, now)
-            history, nodes = plan.history, plan.desired
-            assert nodes == theirs, (case, demand, plan.why)
+            # Of KEDA's single metric, see below.
+            pods = _drawn(data, theirs, demand, all_ready=not found.per_pod)
+            theirs = reference.step(pods, theirs, now)
+            demanded = Demand(pods.running, demand - pods.running)
+            plan = desired(demanded, _nodes(pods), ours, history, now)
+            history = plan.history
+            assert plan.desired == theirs, (case, pods, plan.why)
+
+
+@given(data=st.data())
+def test_keda_gives_up_starting_nodes_earlier_and_no_others(data: st.DataObject):
+    """Its one metric knows no pods: what the pool is worth, whoever is ready."""
+    case = CASES["keda"]()
+    hpa = Reference(case.spec, case.target, per_pod=True)
+    keda = Reference(case.spec, case.target, per_pod=False)
+    current = data.draw(st.integers(1, case.spec["maxReplicas"]))
+    demand = data.draw(st.integers(0, 2 * case.spec["maxReplicas"]))
+    pods = _drawn(data, current, demand, all_ready=False)
+    worth = math.ceil(Fraction(demand) / case.target)
+    assert min(worth, current) <= keda.worth(pods, current) <= hpa.worth(pods, current)
+
+
+@pytest.mark.parametrize("current", [1, 9, 10, 18, 20, 50, 199])
+def test_a_cluster_without_tolerances_lags_by_a_tenth(current: int):
+    """There growth waits for more than a tenth; with the default target no scan does."""
+    new, old = (_hpa(None, *LARGE, kubernetes=each) for each in (KUBERNETES, "1.32.0"))
+    for demand in range(401):
+        pods = Pods(current, 0, 0, demand)
+        lag = Reference(new.spec, new.target, per_pod=True).worth(pods, current) - Reference(
+            old.spec, old.target, per_pod=True
+        ).worth(pods, current)
+        assert 0 <= lag <= current // 10
+    default = _hpa(kubernetes="1.32.0")
+    for demand in range(current + 1):
+        pods = Pods(current, 0, 0, demand)
+        settled = Reference(default.spec, default.target, per_pod=True).worth(pods, current)
+        assert settled >= demand
