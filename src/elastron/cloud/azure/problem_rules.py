@@ -401,8 +401,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         CloudError,
         "the cluster stands still after a failure, or is stopped",
-        "See what it says with elastron aks status; az aks start -n NAME -g GROUP starts it, "
-        "az aks update -n NAME -g GROUP repairs it.",
+        "See what it says with elastron aks status. To start it: az aks start -n NAME -g GROUP; to "
+        "repair it: az aks update -n NAME -g GROUP.",
         _codes("OperationNotAllowed BadRequest"),
         r"(?:power ?state|cluster) is (?:currently )?(?:stopped|in (?:a )?failed)",
     ),
