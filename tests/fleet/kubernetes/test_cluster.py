@@ -118,6 +118,15 @@ async def test_a_watch_tells_of_changes_and_of_410(cluster: Cluster, kmock: Any)
             pass
 
 
+@pytest.mark.parametrize("version", ["v1.99.3", "v2.0.0-eks-113cf36", "nightly"])
+async def test_a_server_newer_than_kr8s_is_taken_silently(
+    cluster: Cluster, kmock: Any, version: str
+):
+    kmock["get /version/"] << {"major": "1", "minor": "99", "gitVersion": version}
+    kmock.objects[PODS, NAMESPACE, "a"] = pod("a")
+    assert [each.name for each in await cluster.pods("x=y")] == ["a"]
+
+
 async def test_no_server():
     with pytest.raises(ConnectError, match="does not answer"):
         await Cluster(NAMESPACE, url="http://127.0.0.1:1").pods("x=y")

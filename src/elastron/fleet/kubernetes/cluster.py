@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
@@ -188,6 +189,8 @@ class Cluster:
             raise ConfigError(
                 "Talking to Kubernetes needs kr8s: pip install 'elastron[kubernetes]'"
             ) from missing
+        # It warns of servers newer than itself. What is asked of them here is stable.
+        warnings.filterwarnings("ignore", ".*Kubernetes version", UserWarning)
         return kr8s
 
 
