@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -51,6 +51,7 @@ from elastron.cloud.azure.names import (
 )
 from elastron.errors import ConfigError
 
+Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 SYSTEM_POOL = "system"
 USER_POOL = "userpool"
 _FILE_BYTES_MAX = 1 << 20
@@ -105,6 +106,12 @@ class Aks(Part):
     monitoring: Monitoring = Field(default=Monitoring(), description="Logs and metrics.")
     vpn: Vpn | None = Field(default=None, description="A VPN gateway. None: none is made.")
     fleet: FleetPart = Field(default=FleetPart(), description="What is installed into it.")
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="Prices of a contract of one's own, by the keys of the table of prices, such "
+        "as `vm/Standard_D8s_v5`; in its currency.",
+    )
 
     @model_validator(mode="before")
     @classmethod

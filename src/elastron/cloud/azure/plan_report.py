@@ -11,6 +11,7 @@ from rich.text import Text
 
 from elastron.cloud.azure.compare import Difference
 from elastron.cloud.azure.plan import Change, Kind, Plan
+from elastron.cloud.azure.prices import Estimate
 from elastron.cloud.azure.resource import Json, Later, replace_laters
 
 _STYLES = {
@@ -151,3 +152,39 @@ def _plain(value: Json) -> Json:
     return replace_laters(
         value, lambda later: f"{later.before}<{later.path} of {later.key}>{later.after}"
     )
+
+
+def estimate_table(estimate: Estimate) -> Table:
+    """What a cluster costs a month, as a table."""
+    currency = estimate.table.currency
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column(f"{currency} a month", overflow="fold")
+    table.add_column("at least", justify="right")
+    table.add_column("at most", justify="right")
+    for line in estimate.lines:
+        assumed = " (assumed)" if line.assumed else ""
+        table.add_row(Text(line.what + assumed), _money(line.month_min), _money(line.month_max))
+    table.add_row(
+        Text("together", style="bold"),
+        Text(_money(estimate.month_min), style="bold"),
+        Text(_money(estimate.month_max), style="bold"),
+    )
+    return table
+
+
+def estimate_notes(estimate: Estimate) -> list[str]:
+    """What must be said beside the figures."""
+    prices = estimate.table
+    told = [f"Prices of {prices.location}, {prices.date.isoformat()}. {prices.source}".strip()]
+    if estimate.elsewhere:
+        told.append(
+            f"The cluster is in {estimate.location}, where prices differ; `elastron aks prices` "
+            "fetches those."
+        )
+    if estimate.unknown:
+        told.append(f"Without {', '.join(estimate.unknown)}: the table has no price for these.")
+    return told
+
+
+def _money(amount: float | None) -> str:
+    return "?" if amount is None else f"{amount:,.2f}"
