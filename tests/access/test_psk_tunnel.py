@@ -68,7 +68,7 @@ async def problem_of(settings: PskTunnelSettings) -> tuple[Kind, str]:
 
 @pytest.mark.skipif(HAS_PSK, reason="this Python has TLS-PSK")
 def test_python_without_psk_says_what_to_do() -> None:
-    with pytest.raises(ElastronError, match=r"Python 3\.13 or newer .* access psk package"):
+    with pytest.raises(ElastronError, match=r"Python 3\.13 or newer .* apt install stunnel4"):
         PskTunnel(settings_to(1))
 
 

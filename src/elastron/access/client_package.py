@@ -53,15 +53,11 @@ def client_package(key: PreSharedKey, *, connect: str, accept: str = "127.0.0.1:
     Raises:
         ConfigError: an address that is not HOST:PORT.
     """
-    for address in (connect, accept):
-        match = _HOST_PORT.fullmatch(address)
-        if match is None or not 0 < int(match[2]) <= 0xFFFF:
-            raise ConfigError(f"{address!r} is not HOST:PORT, e.g. gateway.example.org:9002.")
     texts = {
         "README.txt": _page().format(connect=connect, accept=accept, identity=key.identity),
-        "stunnel.conf": _CONF.format(connect=connect, accept=accept),
+        "stunnel.conf": client_conf(connect=connect, accept=accept),
         "stunnel.secrets": render_keys([key]),
-        "no-certificate.pem": _resource("no-certificate.pem"),
+        "no-certificate.pem": no_certificate(),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as package:
@@ -73,6 +69,24 @@ def client_package(key: PreSharedKey, *, connect: str, accept: str = "127.0.0.1:
             # Notepad of old Windows knows no other line ends, and stunnel knows both.
             package.writestr(entry, text.replace("\n", "\r\n"))
     return content.getvalue()
+
+
+def client_conf(*, connect: str, accept: str) -> str:
+    """A stunnel client's configuration; the files it names are beside it.
+
+    Raises:
+        ConfigError: an address that is not HOST:PORT.
+    """
+    for address in (connect, accept):
+        match = _HOST_PORT.fullmatch(address)
+        if match is None or not 0 < int(match[2]) <= 0xFFFF:
+            raise ConfigError(f"{address!r} is not HOST:PORT, e.g. gateway.example.org:9002.")
+    return _CONF.format(connect=connect, accept=accept)
+
+
+def no_certificate() -> str:
+    """A certificate that nobody can show: it ran out in 1970, PEM."""
+    return _resource("no-certificate.pem")
 
 
 def _page() -> str:

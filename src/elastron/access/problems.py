@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import ssl
@@ -92,6 +93,11 @@ def shaking_hands(error: OSError, to: str, identity: str) -> Problem:
         reason: str | None = _CERTIFICATE_SHOWN
     else:
         reason = error.reason or "" if isinstance(error, ssl.SSLError) else None
+    return _handshake(reason, str(error), to, identity)
+
+
+def _handshake(reason: str | None, said: str, to: str, identity: str) -> Problem:
+    """Why it failed, by OpenSSL's reason; None: the other side has gone."""
     if reason is None:
         text = (
             f"{to} hung up during the TLS handshake; a firewall that looks into TLS, a load "
@@ -113,9 +119,34 @@ def shaking_hands(error: OSError, to: str, identity: str) -> Problem:
     if reason == "WRONG_VERSION_NUMBER":
         text = f"{to} does not speak TLS; is that the plain port 9002? Use the TLS port"
         return Problem(Kind.TLS, text)
-    words = reason.lower().replace("_", " ") or str(error)
+    words = reason.lower().replace("_", " ") or said
     text = f"the TLS handshake with {to} failed ({words}); its log says why"
     return Problem(Kind.TLS, text)
+
+
+#: As in "SSL_connect: FILE:LINE: error:0A000417:SSL routines::sslv3 alert illegal parameter".
+_OPENSSL = re.compile(r"error:[0-9A-F]+:[^:]*:[^:]*:([^:]+)")
+#: What a stunnel client says of a connection that is not made, looked for in this order.
+_STUNNEL: tuple[tuple[str, OSError], ...] = (
+    (r"Error resolving|Host not found|not known", socket.gaierror()),
+    (r"Connection refused", ConnectionRefusedError()),
+    (r"TIMEOUTconnect|timed out", TimeoutError()),
+    (r"No route to host|Network is unreachable", OSError(errno.EHOSTUNREACH, "no route to host")),
+)
+
+
+def of_stunnel(said: str, to: str, identity: str) -> Problem:
+    """What a stunnel client's words of an error mean."""
+    if re.search("disconnected|reset by peer|Connection closed|unexpected eof", said):
+        return _handshake(None, said, to, identity)
+    if (match := _OPENSSL.search(said)) is not None:
+        return _handshake(match[1].strip().upper().replace(" ", "_"), said, to, identity)
+    for pattern, error in _STUNNEL:
+        if re.search(pattern, said):
+            return connecting(error, to)
+    if "TIMEOUTbusy" in said:
+        return shaking_hands(TimeoutError(), to, identity)
+    return Problem(Kind.OTHER, f"stunnel has trouble with {to}: {said}")
 
 
 #: What ssh says on stderr, looked for in this order; {to} is filled in.

@@ -21,7 +21,7 @@ from elastron.wire.messages import Close, Text
 
 PSK_NEEDS = (
     "a tunnel with a pre-shared key needs Python 3.13 or newer (this one's ssl module has no "
-    "TLS-PSK); use that, or stunnel: elastron access psk package makes all it needs"
+    "TLS-PSK), or stunnel beside an older one (Debian, Ubuntu: apt install stunnel4)"
 )
 
 #: Ciphers of TLS 1.2 with a key exchange of its own and authenticated encryption.

@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import secrets
-import shutil
-import signal
 import socket
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +20,7 @@ import structlog
 
 from elastron.access.files import write_secret
 from elastron.access.keyring import KeyFile, Keyring
+from elastron.access.stunnel_process import Line, StunnelProcess
 from elastron.access.tunnel import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from elastron.errors import ConfigError, ElastronError
 from elastron.service.address import Address
@@ -32,15 +29,7 @@ from elastron.service.psk import render_keys, retiring_file
 
 #: A run that lasted so long was a good one: the next start comes soon.
 _GOOD_S = 60.0
-_STOP_S = 5.0
-_START_S = 30.0
-
-#: stunnel's own words: time, level (3 error, 4 warning, 5 notice), connection or `ui`, text.
-_LOG_LINE = re.compile(r"[0-9. :]+ LOG([0-7])\[(\w+)\]: (.*)")
-_READS = "Reading configuration from"
-_SERVES = "Configuration successful"
-#: It would like certificates; keys do without.
-_EXPECTED = "No trusted certificates found"
+_NOTICE = 5
 
 #: TLS as the gateway's own listener takes it. No `cert`: with one, TLS 1.3 would let in whoever has
 #: no key.
@@ -91,38 +80,24 @@ class StunnelServerSettings:
     reload_interval_s: float = 1.0
 
 
-def stunnel_program() -> str | None:
-    """Where stunnel is, if it is installed."""
-    return shutil.which("stunnel4") or shutil.which("stunnel")
-
-
 class StunnelServer:
     """Runs stunnel, again whenever it ends, with keys as they are now.
 
     Attributes:
         address: where it listens, with the port it was given.
-        process: stunnel's, while it runs.
+        process: stunnel.
     """
 
     def __init__(self, settings: StunnelServerSettings) -> None:
-        program = stunnel_program()
-        if program is None:
-            raise ElastronError(
-                "There is no stunnel here; install it (Debian, Ubuntu: apt install stunnel4)."
-            )
         self.settings = settings
         self.address = settings.listen
-        self.process: asyncio.subprocess.Process | None = None
-        self._program = program
+        self.process: StunnelProcess | None = None
         self._file = KeyFile(settings.keys)
         self._ring = Keyring()
         self._applied: object = None
         self._seen: object = None
         self._text = ""
         self._socket: socket.socket | None = None
-        self._listening: asyncio.Task[None] | None = None  # to its words; done when it has ended
-        self._readings = 0
-        self._complaint = ""
         self._conf = settings.folder / "stunnel.conf"
         self._effective = settings.folder / "stunnel.secrets"
         # Nobody's key, so that the file is never empty: stunnel would keep the last ones.
@@ -148,9 +123,12 @@ class StunnelServer:
         accept = f"{self.address.host or '::'}:{self.address.port}"
         conf = _CONF.format(keys=self._effective, listen=accept, connect=self.settings.connect)
         write_secret(self._conf, conf)
-        await self._spawn()
-        if not self._readings:
-            raise ElastronError(f"stunnel does not start: {self._complaint or 'it says nothing'}")
+        self.process = StunnelProcess(self._conf, self._socket, self._tell)
+        if not await self.process.serving():
+            await self.process.ended
+            raise ElastronError(
+                f"stunnel does not start: {self.process.complaint or 'it says nothing'}"
+            )
 
     async def run(self) -> None:
         """Keep it running and its keys up to date, until cancelled."""
@@ -158,81 +136,33 @@ class StunnelServer:
         pause, began = FIRST_PAUSE_S, loop.time()
         told = -1  # readings of its configuration when the last change was told; -1: no change
         while True:
-            assert self._listening is not None  # noqa: S101 - it was started
-            await asyncio.wait({self._listening}, timeout=self.settings.reload_interval_s)
+            assert self._socket is not None and self.process is not None  # noqa: S101 PT018
+            await asyncio.wait({self.process.ended}, timeout=self.settings.reload_interval_s)
             if self._refresh():
-                told = self._readings
-            if not self._listening.done():
-                if told == self._readings:  # not heard of yet
-                    self._signal(signal.SIGHUP)
+                told = self.process.readings
+            if not self.process.ended.done():
+                if told == self.process.readings:  # not heard of yet
+                    self.process.reload()
                 continue
             pause = FIRST_PAUSE_S if loop.time() - began > _GOOD_S else pause
-            self._log.error("stunnel ended", reason=self._complaint, next_start_s=pause)
+            self._log.error("stunnel ended", reason=self.process.complaint, next_start_s=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-            began = loop.time()
-            await self._spawn()
-            told = -1
+            began, told = loop.time(), -1
+            self.process = StunnelProcess(self._conf, self._socket, self._tell)
+            await self.process.serving()
 
     async def stop(self) -> None:
         """End it, and what runs through it."""
-        if self._listening is not None:
-            self._signal(signal.SIGTERM)
-            await asyncio.wait({self._listening}, timeout=_STOP_S)
-            self._signal(signal.SIGKILL)
-            await self._listening
+        if self.process is not None:
+            await self.process.stop()
         if self._socket is not None:
             self._socket.close()
         self._effective.unlink(missing_ok=True)
 
-    # --- the process ----------------------------------------------------------------------------
-
-    async def _spawn(self) -> None:
-        """Start stunnel; return when it has read its configuration, or ended."""
-        assert self._socket is not None  # noqa: S101 - it listens
-        descriptor = self._socket.fileno()
-        activation = [sys.executable, "-m", "elastron.access.activation", str(descriptor)]
-        self._readings, self._complaint = 0, ""
-        self.process = await asyncio.create_subprocess_exec(
-            *activation,
-            self._program,
-            str(self._conf),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            pass_fds=(descriptor,),
-        )
-        serves = asyncio.Event()
-        self._listening = asyncio.create_task(self._hear(self.process, serves))
-        serving = asyncio.create_task(serves.wait())
-        await asyncio.wait(
-            {serving, self._listening}, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        serving.cancel()
-
-    async def _hear(self, process: asyncio.subprocess.Process, serves: asyncio.Event) -> None:
-        """Put what it says into our log, until it has ended."""
-        assert process.stderr is not None  # noqa: S101 - asked for
-        while line := await process.stderr.readline():
-            words = line.decode(errors="replace").strip()
-            match = _LOG_LINE.fullmatch(words)
-            level, connection, text = match.groups() if match else ("5", "ui", words)
-            self._readings += text.startswith(_READS)
-            if text == _SERVES:
-                serves.set()
-            elif text == _EXPECTED:
-                continue
-            elif connection != "ui" or level < "5":
-                tell = self._log.warning if level < "5" else self._log.info
-                tell(text, stunnel=connection)
-            if connection == "ui" and level < "5":
-                self._complaint = text
-        await process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
+    def _tell(self, line: Line) -> None:
+        tell = self._log.warning if line.level < _NOTICE else self._log.info
+        tell(line.text, stunnel=line.connection)
 
     # --- keys -----------------------------------------------------------------------------------
 

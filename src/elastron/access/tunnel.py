@@ -13,6 +13,7 @@ from elastron.service.address import Address
 #: From the first attempt on, the pause between two of them doubles up to the longest.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+_WORDS_S = 0.2
 
 
 class Tunnel(Protocol):
@@ -50,6 +51,8 @@ async def check(tunnel: Tunnel, timeout_s: float) -> str:
     try:
         return await probe(tunnel.address, timeout_s)
     except NoAnswerError as error:
+        if tunnel.problem is None:  # another program's words may be on their way
+            await asyncio.sleep(_WORDS_S)
         problem = tunnel.problem or Problem(
             Kind.NO_ANSWER, f"the tunnel is open, but the gateway does not answer: {error}"
         )

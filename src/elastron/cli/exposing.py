@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elastron.access.keyring import KeyFile
-from elastron.access.stunnel_server import stunnel_program
+from elastron.access.stunnel_process import stunnel_program
 from elastron.errors import ConfigError, ElastronError
 from elastron.fleet.local.folder import Record, Role
 from elastron.fleet.local.keeper import Keeper

@@ -59,9 +59,10 @@ def psk(
     check_every: EveryOption = _EVERY_S,
     timeout: TimeoutOption = _TIMEOUT_S,
 ) -> None:
-    """By TLS with a pre-shared key, as stunnel does. Needs Python 3.13."""
+    """By TLS with a pre-shared key, as stunnel does; before Python 3.13 by stunnel itself."""
     from elastron.access.keyring import KeyFile  # noqa: PLC0415
-    from elastron.access.psk_tunnel import PskTunnel, PskTunnelSettings  # noqa: PLC0415
+    from elastron.access.psk_tunnel import PskTunnelSettings  # noqa: PLC0415
+    from elastron.access.stunnel_tunnel import key_tunnel  # noqa: PLC0415
 
     keys = KeyFile(key_file).load().keys
     if not keys:
@@ -76,7 +77,7 @@ def psk(
         connect_timeout_s=timeout,
         patience_s=0 if check else 60,
     )
-    tunnel = PskTunnel(settings)
+    tunnel = key_tunnel(settings)
     _run(tunnel, f"{to} as {key.identity}", once=check, every_s=check_every, timeout_s=timeout)
 
 
