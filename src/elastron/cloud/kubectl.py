@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elastron.cloud.port_forward import PortForward
+from elastron.cloud.port_forward import PortForward, Target
 from elastron.cloud.program import Program, ProgramError
+from elastron.errors import RemoteError
 
 Object = dict[str, Any]
 
@@ -295,22 +296,55 @@ class Kubectl:
         namespace: str | None = None,
         host: str = "127.0.0.1",
     ) -> Iterator[PortForward]:
-        """A port of this machine that leads to one of the cluster; begun anew when it breaks.
+        """A port of this machine that leads to one of the cluster, for as long as the context.
+
+        Connections go to a pod that is ready; when it leaves, new ones go to another.
 
         Args:
-            target: `service/NAME`, `pod/NAME`, `deployment/NAME`.
+            target: `service/NAME` or `pod/NAME`.
             port: there, by number or name.
             local_port: here; 0: a free one.
             namespace: None: the usual one.
             host: address of this machine to listen at.
 
         Raises:
-            RemoteError: it cannot be begun.
+            RemoteError: there is no such target, no pod of it is ready, or the port is taken.
             DeadlineError: it does not begin in time.
         """
-        arguments = ("port-forward", target, "--address", host, *self._where(namespace))
-        with PortForward(self._program, arguments, port, local_port=local_port, host=host) as it:
-            yield it
+        where = tuple(self._where(namespace))
+        kind, _, name = target.partition("/")
+        if kind == "pod":
+
+            def choose() -> Target:
+                return Target(name, str(port), where)
+        else:
+
+            def choose() -> Target:
+                return self._pod_of_service(name, str(port), namespace)
+
+        with PortForward(self._program, choose, local_port=local_port, host=host) as forward:
+            yield forward
+
+    def _pod_of_service(self, name: str, port: str, namespace: str | None) -> Target:
+        """A ready pod behind a service, and the pod's port."""
+        service = self.get("service", name, namespace=namespace)
+        if service is None:
+            raise RemoteError(f"There is no service {name} in the namespace.")
+        ports = [
+            each
+            for each in service["spec"].get("ports") or []
+            if port in (str(each["port"]), each.get("name"))
+        ]
+        if not ports:
+            raise RemoteError(f"Service {name} has no port {port}.")
+        selector = ",".join(f"{k}={v}" for k, v in service["spec"].get("selector", {}).items())
+        for pod in self.find("pods", selector=selector, namespace=namespace):
+            conditions = (pod.get("status") or {}).get("conditions") or []
+            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            if ready and not pod["metadata"].get("deletionTimestamp"):
+                there = str(ports[0].get("targetPort", port))
+                return Target(pod["metadata"]["name"], there, tuple(self._where(namespace)))
+        raise RemoteError(f"No pod of service {name} is ready.")
 
     # --- calls ----------------------------------------------------------------------------------
 

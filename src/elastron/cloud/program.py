@@ -80,6 +80,14 @@ class Program:
             raise ConfigError(f"There is no {self.name} {where}. {self._hint}")
         return found
 
+    def command(self, *arguments: str) -> list[str]:
+        """The words of a call, the program's path first.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        return [self.path, *self._always, *arguments]
+
     def run(
         self, *arguments: str, stdin: bytes | str | None = None, timeout_s: float = 60.0
     ) -> str:
@@ -125,7 +133,7 @@ class Program:
     def start(self, *arguments: str, reads: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         """Start it with pipes as stdin, stdout and stderr; it is ended on leaving."""
         process = subprocess.Popen(  # noqa: S603  - a list, no shell
-            [self.path, *self._always, *arguments],
+            self.command(*arguments),
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
