@@ -372,6 +372,13 @@ def test_what_the_original_left_in_place_can_be_upgraded():
     assert data["resources"]["requests"]["storage"] == "100Gi"
 
 
+def test_helm_test_finds_the_pod_whose_log_it_shows():
+    pod = named(render(CHART), "Pod", "gt1-gadgetron-test")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert pod["spec"]["containers"][0]["args"] == ["check", "gt1-gadgetron:9002"]
+
+
 def _notes(folder: Path, *settings: str) -> str:
     """NOTES.txt, rendered as an object's text: `helm template` leaves it out."""
     chart = folder / CHART

@@ -24,7 +24,7 @@ each_case = pytest.mark.parametrize(("chart", "values"), CASES, ids=IDS)
 #: Roles, not cluster roles; nothing that needs rights over the whole cluster.
 KINDS = {
     *("ConfigMap", "CronJob", "Deployment", "HorizontalPodAutoscaler", "Job", "NetworkPolicy"),
-    *("PersistentVolumeClaim", "PodDisruptionBudget", "Role", "RoleBinding", "ScaledObject"),
+    *("PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Role", "RoleBinding", "ScaledObject"),
     *("Service", "ServiceAccount", "ServiceMonitor", "PrometheusRule", "TriggerAuthentication"),
 }
 
