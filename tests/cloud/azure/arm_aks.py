@@ -39,8 +39,10 @@ def _cores(azure: Azure, pools: list[Json], location: str) -> None:
         if cores > left:
             raise _refuse(
                 "ErrCode_InsufficientVCPUQuota",
-                f"Insufficient vcpu quota requested {cores}, remaining {left} for family {name} for "
-                f"region {location}. If you want to increase the quota, please follow this instruction: "
+                f"Insufficient vcpu quota requested {cores}, remaining {left} for family {name} "
+                "for "
+                f"region {location}. If you want to increase the quota, please follow this "
+                "instruction: "
                 "https://aka.ms/aks/insufficient-quota.",
             )
 
@@ -49,7 +51,8 @@ def _check_pool_body(name: str, pool: Json, old: Json | None) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]{0,11}", name):
         raise _refuse(
             "InvalidParameter",
-            f"The value of parameter agentPoolProfile.name is invalid. Agent pool name {name} must be "
+            f"The value of parameter agentPoolProfile.name is invalid. Agent pool name {name} "
+            "must be "
             "1-12 lower case letters and digits, beginning with a letter.",
         )
     if pool.get("enableAutoScaling"):
@@ -216,6 +219,18 @@ def fill_cluster(azure: Azure, item: Item, before: Json) -> None:
                 f"userAssignedIdentities/{name}-agentpool",
             }
         }
+        agent = properties["identityProfile"]["kubeletidentity"]["resourceId"]
+        azure.items[key(agent)] = Item(
+            agent,
+            "Microsoft.ManagedIdentity/userAssignedIdentities",
+            {
+                "id": agent,
+                "name": f"{name}-agentpool",
+                "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+                "location": location,
+                "properties": {"principalId": kubelet, "clientId": f"c{kubelet[1:]}"},
+            },
+        )
         if item.body.get("identity", {}).get("type", "").lower() == "systemassigned":
             item.body["identity"] |= {"principalId": own, "tenantId": TENANT}
         azure.items[key(nodes)] = Item(
@@ -283,5 +298,12 @@ def fill_pool(azure: Azure, item: Item, before: Json) -> None:
     _pool_defaults(azure, item.body["properties"], cluster.body["properties"]["kubernetesVersion"])
 
 
-def pool_gone(azure: Azure, item: Item) -> None:
-    """Its machines go with it."""
+def check_pool_delete(azure: Azure, item: Item, query: dict[str, str]) -> None:
+    cluster = azure.items[key(item.id.rsplit("/", 2)[0])]
+    others = [
+        one.body["properties"]["mode"]
+        for one in azure.below(cluster.id)
+        if one.type == POOLS and one is not item
+    ]
+    if item.body["properties"]["mode"] == "System" and "System" not in others:
+        raise _refuse("OperationNotAllowed", "There has to be at least one system agent pool.")

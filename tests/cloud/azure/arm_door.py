@@ -1,4 +1,4 @@
-"""The stand-in's HTTP semantics, whoever carries the bytes: log-in, versions, waiting, pages, faults."""
+"""The stand-in's HTTP semantics, whoever carries the bytes: log-in, waiting, pages, faults."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _OPERATION = re.compile(
     r".*/locations/\w+/(operations|operationresults)/([0-9a-f-]+)", re.IGNORECASE
 )
+OLD = "old-token"
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
 
 
@@ -98,7 +99,7 @@ class Door:
         self.seen: list[Seen] = []
         self.tokens = {"good-token"}
         self.fault: Callable[[Seen], Fault | None] = lambda seen: None
-        self.page = 3
+        self.page = 100
         self.retry_after: int | None = 10
         self._lock = threading.RLock()
         self._later: dict[str, Json] = {}
@@ -157,12 +158,13 @@ class Door:
             return Answer(error.status, error.body, dict(error.headers))
 
     def _check(self, seen: Seen) -> None:
-        kind, _, token = seen.authorization.partition(" ")
-        if kind != "Bearer" or token not in self.tokens:
-            code = "ExpiredAuthenticationToken" if token == "old-token" else "AuthenticationFailed"
+        kind, _, given = seen.authorization.partition(" ")
+        if kind != "Bearer" or given not in self.tokens:
+            code = "ExpiredAuthenticationToken" if given == OLD else "AuthenticationFailed"
             message = (
-                "The access token expiry UTC time '1/1/2026 0:00:00 AM' is earlier than current UTC time."
-                if token == "old-token"
+                "The access token expiry UTC time '1/1/2026 0:00:00 AM' is earlier than current "
+                "UTC time."
+                if given == OLD
                 else "Authentication failed."
             )
             challenge = (
@@ -182,7 +184,7 @@ class Door:
                     404, "SubscriptionNotFound", f"The subscription '{wanted}' could not be found."
                 )
 
-    def _route(self, seen: Seen, base: str) -> Answer:
+    def _route(self, seen: Seen, base: str) -> Answer:  # noqa: PLR0911
         path, azure = seen.path.rstrip("/"), self.azure
         waiting = _OPERATION.fullmatch(path)
         if waiting is not None:
@@ -238,11 +240,8 @@ class Door:
         headers = {}
         if location:
             headers["Location"] = f"{root}/operationresults/{operation.id}?api-version=2016-08-30"
-        if (
-            not location
-            or operation.deed == "delete"
-            and parsed
-            and parsed.type.startswith("Microsoft.Co")
+        if not location or (
+            operation.deed == "delete" and parsed and parsed.type.startswith("Microsoft.Co")
         ):
             headers["Azure-AsyncOperation"] = (
                 f"{root}/operations/{operation.id}?api-version=2016-08-30"

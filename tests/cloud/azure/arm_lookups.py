@@ -28,7 +28,7 @@ class Lookups:
         providers = r"/providers/"
         self._gets: list[tuple[re.Pattern[str], Callable[..., Any]]] = [
             (_pattern("/subscriptions"), lambda query: {"value": [self._subscription()]}),
-            (_pattern("/tenants"), lambda query: {"value": [{"id": f"/tenants/{TENANT}", "tenantId": TENANT}]}),
+            (_pattern("/tenants"), lambda query: {"value": [{"tenantId": TENANT}]}),
             (_pattern(_ROOT), lambda query: self._subscription()),
             (_pattern(_ROOT + "/locations"), self._locations),
             (_pattern(_ROOT + "/resourcegroups"), self._groups),
@@ -38,9 +38,11 @@ class Lookups:
             (_pattern(_ROOT + r"(?:/resourcegroups/[^/]+)?" + providers
                       + "Microsoft.Authorization/permissions"), self._permissions),
             (_pattern(_ROOT + providers + "Microsoft.Compute/skus"), self._skus),
-            (_pattern(_ROOT + providers + r"Microsoft.Compute/locations/(\w+)/usages"), self._usages),
-            (_pattern(_ROOT + providers + r"Microsoft.ContainerService/locations/(\w+)/kubernetesVersions"),
-             lambda query, place: self.azure.places.kubernetes_versions()),
+            (_pattern(_ROOT + providers + r"Microsoft.Compute/locations/(\w+)/usages"),
+             self._usages),
+            (_pattern(_ROOT + providers
+                      + r"Microsoft.ContainerService/locations/(\w+)/kubernetesVersions"),
+             self._versions),
         ]  # fmt: skip
 
     def get(self, path: str, query: dict[str, str]) -> Json | None:
@@ -150,6 +152,16 @@ class Lookups:
         found = re.search(r"location eq '(\w+)'", query.get("$filter", ""))
         return {"value": self.azure.places.skus(found[1] if found else None)}
 
+    def _versions(self, query: Json, place: str) -> Json:
+        self.azure.check_registered("Microsoft.ContainerService")
+        if place not in LOCATIONS:
+            raise ArmError(
+                404,
+                "NoRegisteredProviderFound",
+                f"No registered resource provider found for '{place}'.",
+            )
+        return self.azure.places.kubernetes_versions()
+
     def _usages(self, query: Json, place: str) -> Json:
         self.azure.places.check_location(place)
         return {"value": self.azure.places.usages()}
@@ -164,7 +176,7 @@ class Lookups:
             if state == "NotRegistered":
                 azure.providers[name.lower()] = ("Registering", azure.clock.now() + 60)
             return 200, self._provider({}, name)
-        if action == "checkNameAvailability" or action == "checknameavailability":
+        if action.lower() == "checknameavailability":
             return 200, azure.places.check_name(
                 body["name"], own=self._storage_exists(body["name"])
             )

@@ -95,7 +95,8 @@ class Places:
             raise ArmError(
                 400,
                 "LocationNotAvailableForResourceType",
-                f"The provided location '{location}' is not available. List of available regions is "
+                f"The provided location '{location}' is not available. List of available regions "
+                "is "
                 f"'{','.join(sorted(LOCATIONS))}'.",
             )
 
@@ -130,8 +131,10 @@ class Places:
         raise ArmError(
             400,
             "K8sVersionNotSupported",
-            f"Managed cluster is on version {wanted}, which is not supported in this region. Please use "
-            "[az aks get-versions] command to get the supported version list in this region. For more "
+            f"Managed cluster is on version {wanted}, which is not supported in this region. "
+            "Please use "
+            "[az aks get-versions] command to get the supported version list in this region. For "
+            "more "
             "information, please check https://aka.ms/supported-version-list.",
             flat=True,
         )
@@ -204,7 +207,8 @@ class Places:
         raise ArmError(
             400,
             "BadRequest",
-            f"The VM size of {name} is not allowed in your subscription in location '{location}'. The "
+            f"The VM size of {name} is not allowed in your subscription in location "
+            f"'{location}'. The "
             f"available VM sizes are '{','.join(one.name.lower() for one in SIZES)}'.",
             flat=True,
         )
@@ -214,8 +218,8 @@ class Places:
             return {
                 "nameAvailable": False,
                 "reason": "AccountNameInvalid",
-                "message": f"{name} is not a valid storage account name. Storage account name must be "
-                "between 3 and 24 characters in length and use numbers and lower-case letters only.",
+                "message": f"{name} is not a valid storage account name. It must have 3 to 24 "
+                "characters and use numbers and lower-case letters only.",
             }
         if own or name in self.taken:
             return {

@@ -1,4 +1,4 @@
-"""Azure Resource Manager on this machine: by HTTPS, or without a socket for tests by the hundred."""
+"""Azure Resource Manager on this machine: by HTTPS, or within the process for speed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any
 import requests
 import requests.adapters
 import urllib3
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline.transport import HttpTransport
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,6 +69,46 @@ def wired(door: Door) -> requests.Session:
     return session
 
 
+class _Response:
+    """What Azure's pipeline needs of an answer."""
+
+    def __init__(self, request: Any, answer: Answer) -> None:
+        self.request = request
+        self.status_code = answer.status
+        self.headers = answer.headers
+        self._content = _bytes(answer)
+
+    def read(self) -> bytes:
+        return self._content
+
+
+class Direct(HttpTransport[Any, Any]):
+    """Carries requests to the stand-in within this process, past requests' own work."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    def send(self, request: Any, **more: Any) -> Any:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            answer = self.door.answer(request.method, request.url, headers, request.content or b"")
+        except CutError as error:
+            raise ServiceResponseError("Connection aborted.") from error
+        return _Response(request, answer)
+
+    def open(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Direct:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
@@ -96,9 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST = do_HEAD = _do
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST = do_HEAD = _do  # noqa: N815
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Nothing."""
 
 

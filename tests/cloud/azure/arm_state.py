@@ -62,6 +62,7 @@ class Azure:
 
     Attributes:
         lag_s: a new group, identity or role assignment is not known everywhere before.
+        pace: how long everything takes, as a part of what it takes at Azure.
         fail: type -> error of the next creation of that type, told by its operation.
         policy: called with each PUT; may raise ArmError, as a deny policy does.
     """
@@ -69,6 +70,7 @@ class Azure:
     clock: Clock = field(default_factory=VirtualClock)
     places: Places = field(default_factory=Places)
     lag_s: float = 0.0
+    pace: float = 1.0
     items: dict[str, Item] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     providers: dict[str, tuple[str, float]] = field(default_factory=registered_at_first)
@@ -131,7 +133,9 @@ class Azure:
         return ArmError(
             404,
             "ResourceNotFound",
-            f"The Resource '{resource_id.split('/providers/')[-1]}' was not found. For more details "
+            f"The Resource '{resource_id.rsplit('/providers/', maxsplit=1)[-1]}' was not found. "
+            "For more "
+            "details "
             "please go to https://aka.ms/ARMResourceNotFoundFix",
         )
 
@@ -169,7 +173,7 @@ class Azure:
         operation = None
         if kind.answer != "sync" and (old is None or changed):
             seconds = kind.seconds if old is None else kind.seconds / 4
-            operation = self._begin(item, "create", seconds)
+            operation = self.begin(item, "create", seconds)
             item.state = "Creating" if old is None else "Updating"
         elif kind.shows_state:
             item.state = "Succeeded"
@@ -184,7 +188,8 @@ class Azure:
             raise ArmError(
                 409,
                 "ResourceGroupBeingDeleted",
-                f"The resource group '{name}' is in deprovisioning state and cannot perform this operation.",
+                f"The resource group '{name}' is in deprovisioning state and cannot perform this "
+                "operation.",
             )
         if not patch:
             self.places.check_location(body.get("location"))
@@ -213,15 +218,19 @@ class Azure:
             raise ArmError(
                 400, "InvalidResourceType", f"The resource type could not be found: {parsed.type}"
             )
+        if not kind.needs_no_registration:
+            self.check_registered(namespace)
+        return kind
+
+    def check_registered(self, namespace: str) -> None:
         state, _ = self.providers.get(namespace.lower(), ("NotRegistered", 0))
-        if state != "Registered" and not kind.needs_no_registration:
+        if state != "Registered":
             raise ArmError(
                 409,
                 "MissingSubscriptionRegistration",
                 f"The subscription is not registered to use namespace '{namespace}'. See "
                 "https://aka.ms/rps-not-found for how to register subscriptions.",
             )
-        return kind
 
     def _check_place(
         self, resource_id: str, parsed: Parsed, kind: Kind, body: Json, old: Item | None
@@ -259,7 +268,8 @@ class Azure:
             raise ArmError(
                 409,
                 "InvalidResourceLocation",
-                f"The resource '{parsed.name}' already exists in location '{old.body['location']}'.",
+                f"The resource '{parsed.name}' already exists in location "
+                f"'{old.body['location']}'.",
             )
 
     def implied(self, resource_id: str) -> bool:
@@ -281,12 +291,13 @@ class Azure:
                     409,
                     kind.conflict,
                     f"Operation is not allowed because there's an in progress operation on "
-                    f"'{item.body.get('name')}'. Please wait for it to finish before starting a new "
+                    f"'{item.body.get('name')}'. Please wait for it to finish before starting a "
+                    "new "
                     "operation.",
                 )
 
     def _check_references(self, resource_id: str, body: Json) -> None:
-        for reference in _ids_in(body):
+        for reference in ids_in(body):
             parsed = parse(reference)
             kind = KINDS.get(parsed.type.lower()) if parsed else None
             if kind is None or key(reference).startswith(key(resource_id)):
@@ -306,12 +317,12 @@ class Azure:
                     f"{resource_id} is not in Succeeded state. Resource is in {item.state} state.",
                 )
 
-    def _begin(self, item: Item, deed: str, seconds: float) -> Operation:
+    def begin(self, item: Item, deed: str, seconds: float) -> Operation:
         operation = Operation(
             str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.made}{len(self.operations)}{item.id}")),
             key(item.id),
             deed,
-            self.clock.now() + seconds,
+            self.clock.now() + seconds * self.pace,
         )
         self.operations[operation.id] = operation
         item.busy = operation.id
@@ -350,7 +361,7 @@ class Azure:
             inside = self.below(resource_id)
             slowest = max((KINDS[one.type.lower()].seconds for one in inside), default=0)
             item.state = "Deleting"
-            return 202, self._begin(item, "delete", 30 + slowest / 2)
+            return 202, self.begin(item, "delete", 30 + slowest / 2)
         kind = KINDS[item.type.lower()]
         if item.busy is not None and self.operations[item.busy].deed == "delete":
             return 202, self.operations[item.busy]
@@ -362,7 +373,7 @@ class Azure:
             self.remove(item)
             return 200, None
         item.state = "Deleting"
-        return 202, self._begin(item, "delete", kind.seconds / 2)
+        return 202, self.begin(item, "delete", kind.seconds / 2)
 
     def _check_unused(self, item: Item) -> None:
         inside = key(item.id) + "/"
@@ -373,7 +384,7 @@ class Azure:
             and KINDS.get(other.type.lower(), KINDS["microsoft.resources/resourcegroups"]).holds
             and any(
                 key(one) == key(item.id) or key(one).startswith(inside)
-                for one in _ids_in({**other.body, "id": None})
+                for one in ids_in({**other.body, "id": None})
             )
         ]
         if users:
@@ -420,16 +431,16 @@ def _replaced(old: Json, new: Json) -> Json:
     return out
 
 
-def _ids_in(value: Any) -> Iterator[str]:
+def ids_in(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, one in value.items():
             # a map keyed by ids: userAssignedIdentities
             if name.lower().startswith("/subscriptions/"):
                 yield name
             if name not in ("tags", "roleDefinitionId"):
-                yield from _ids_in(one)
+                yield from ids_in(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _ids_in(one)
+            yield from ids_in(one)
     elif isinstance(value, str) and value.lower().startswith("/subscriptions/"):
         yield value

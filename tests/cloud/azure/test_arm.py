@@ -53,7 +53,7 @@ def group(arm: Arm) -> str:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("retry_after", [None, 7])
-def test_each_way_of_waiting_ends_with_the_resource(
+def test_each_way_of_waiting_ends_with_the_resource(  # noqa: PLR0917
     arm: Arm, door: Door, group: str, path: str, body: dict, retry_after: int | None
 ) -> None:
     door.retry_after = retry_after
@@ -138,7 +138,7 @@ FLAKY = [
 
 @pytest.mark.parametrize(("fault", "pause_s"), FLAKY)
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_what_passes_is_waited_for(
+def test_what_passes_is_waited_for(  # noqa: PLR0917
     arm: Arm, door: Door, azure: Azure, group: str, fault: Fault, pause_s: float, at: int
 ) -> None:
     first = len(door.seen)
@@ -161,11 +161,11 @@ def test_what_passes_is_waited_for(
         (Fault(429, "TooManyRequests", headers={"Retry-After": "60"}), ElastronError, 1000),
         # an hour is not waited for at all
         (Fault(429, "TooManyRequests", headers={"Retry-After": "3600"}), ElastronError, 1),
-        (Fault(409, "OperationNotAllowed", "there is an in progress operation"), ElastronError, 2800),
+        (Fault(409, "OperationNotAllowed", "an in progress operation"), ElastronError, 2800),
         (Fault(400, "PrincipalNotFound", "no such principal"), ElastronError, 310),
     ],
 )  # fmt: skip
-def test_waiting_has_an_end(
+def test_waiting_has_an_end(  # noqa: PLR0917
     arm: Arm, door: Door, azure: Azure, fault: Fault, error: type[Exception], limit_s: float
 ) -> None:
     door.fault = lambda seen: fault
@@ -178,7 +178,7 @@ def test_waiting_has_an_end(
 def test_a_refusal_is_told_at_once(arm: Arm, door: Door, azure: Azure) -> None:
     door.fault = lambda seen: Fault(403, "AuthorizationFailed", "The client has no authorization.")
     began = azure.clock.now()
-    with pytest.raises(NotAllowedError, match="creating group|Creating group"):
+    with pytest.raises(NotAllowedError, match="Creating group"):
         arm.put(GROUP, VERSION, PLACE, "group")
     assert azure.clock.now() == began
     assert len(door.seen) == 1

@@ -398,7 +398,8 @@ def _failure(body: Any) -> dict[str, Any]:
         if isinstance(properties.get(name), dict):
             return {"error": properties[name]}
     state = provisioning_state(body)
-    return {"error": {"code": "ProvisioningFailed", "message": f"Its state is {state}."}}
+    told = f"Its state is {state}; the resource's activity log in the portal tells why."
+    return {"error": {"code": "ProvisioningFailed", "message": told}}
 
 
 def _unreachable(doing: str, problem: Exception) -> DeadlineError:
