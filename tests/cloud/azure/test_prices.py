@@ -28,6 +28,7 @@ TABLE = PriceTable(
     prices={
         "vm/Standard_D4s_v5": 0.2,
         "vm/Standard_D8s_v5": 0.4,
+        "disk/E4": 2.5,
         "disk/P10": 20,
         "disk/P15": 40,
         "load-balancer": 0.025,
@@ -42,7 +43,7 @@ TABLE = PriceTable(
 def test_the_default_cluster_costs_what_its_parts_cost():
     result = estimate(make_aks({"name": "demo", "location": "West Europe"}), TABLE, Usage())
     system, user = 0.2 * HOURS_A_MONTH, 0.4 * HOURS_A_MONTH
-    always = 0.03 * HOURS_A_MONTH + 25 * 3 + 100 * 0.02 + 340 * 0.06
+    always = 0.03 * HOURS_A_MONTH + 25 * 3 + 100 * 0.02 + 320 * 0.06 + 2.5
     assert result.month_min == pytest.approx(system + 20 + always)
     # Machines of 8 cores get a system disk of 256 GiB.
     assert result.month_max == pytest.approx(3 * (system + 20) + 10 * (user + 40) + always)
@@ -101,7 +102,9 @@ def test_disks_are_sold_by_size(nodes, key):
 
 def test_a_disk_of_the_machine_itself_costs_nothing():
     aks = make_aks({"name": "demo", "system_pool": {"os_disk": "ephemeral"}, "pools": {}})
-    assert not [line for line in estimate(aks, TABLE).lines if line.key.startswith("disk/")]
+    assert not [
+        line for line in estimate(aks, TABLE).lines if line.what.startswith("pool system: s")
+    ]
 
 
 def test_everything_there_is_has_a_line():

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import SPOT_TAINT, Autoscaler, Metrics, Share
+from elastron.cloud.azure.description_parts import SPOT_TAINT
+from elastron.cloud.azure.description_services import Autoscaler, Metrics, Share
 from elastron.cloud.azure.resource import Later, resolve
 
 SHARE_CLASS = "elastron-shared"

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from elastron.cloud.azure.build import in_group, resource_id, role
 from elastron.cloud.azure.description import SYSTEM_POOL, Aks
-from elastron.cloud.azure.description_parts import (
-    Access,
-    Autoscaler,
-    Channel,
-    GpuDriver,
-    Metrics,
-    OsDisk,
-    Pool,
-    SystemPool,
-)
+from elastron.cloud.azure.description_parts import Channel, GpuDriver, OsDisk, Pool, SystemPool
+from elastron.cloud.azure.description_services import Access, Autoscaler, Metrics
 from elastron.cloud.azure.identity import cluster_identity_id
 from elastron.cloud.azure.monitoring import workspace_id
 from elastron.cloud.azure.network import nodes_subnet_id

@@ -19,21 +19,16 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from elastron.cloud.azure.description_parts import (
+from elastron.cloud.azure.description_network import Network, Vpn, apart
+from elastron.cloud.azure.description_parts import Part, Pool, SystemPool, Upgrades
+from elastron.cloud.azure.description_services import (
     Access,
     FleetPart,
     Monitoring,
-    Network,
-    Part,
-    Pool,
     Registry,
     Share,
     Storage,
-    SystemPool,
     Tier,
-    Upgrades,
-    Vpn,
-    apart,
 )
 from elastron.cloud.azure.names import (
     ClusterName,

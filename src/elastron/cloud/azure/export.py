@@ -12,7 +12,7 @@ from typing import Any
 
 from elastron.cloud.azure.build import api_version, group_id
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import Access
+from elastron.cloud.azure.description_services import Access
 from elastron.cloud.azure.resource import Facts, Json, Later, Resource
 from elastron.cloud.azure.resources import resources
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elastron.cloud.azure.build import extension, in_group, resource_id
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import Metrics
+from elastron.cloud.azure.description_services import Metrics
 from elastron.cloud.azure.names import derived
 from elastron.cloud.azure.resource import Body, Facts, Resource
 

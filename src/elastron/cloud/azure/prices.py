@@ -15,15 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elastron.cloud.azure.description import SYSTEM_POOL, Aks
-from elastron.cloud.azure.description_parts import (
-    Metrics,
-    OsDisk,
-    Pool,
-    Redundancy,
-    Share,
-    SystemPool,
-    Tier,
-)
+from elastron.cloud.azure.description_parts import OsDisk, Pool, SystemPool
+from elastron.cloud.azure.description_services import Metrics, Redundancy, Share, Tier
 from elastron.cloud.azure.names import same_place
 from elastron.cloud.azure.sizes import read_size
 from elastron.errors import ConfigError
@@ -69,7 +62,7 @@ class Usage:
 
     logs_gb: float = 30
     blobs_gb: float = 100
-    shared_gb: float = 340
+    shared_gb: float = 320
     samples_millions: float = 500
 
 
@@ -224,6 +217,9 @@ def _fixed_items(aks: Aks) -> list[_Item]:
     items: list[_Item] = []
     if aks.tier is Tier.STANDARD:
         items.append(("Kubernetes API with service level", "cluster/Standard", hours, hours, False))
+    if aks.fleet.install:
+        # Its database: 20 GiB of the cluster's default class.
+        items.append(("storage server's disk", "disk/E4", 1, 1, False))
     items.append(("load balancer", "load-balancer", hours, hours, False))
     # One for what leaves the cluster; doors of the fleet may share it or get their own.
     items.append(("public address", "address", hours, hours, False))

@@ -246,6 +246,7 @@ _FIXED: dict[str, Wanted] = {
             )
             for disk in ("P4", "P6", "P10", "P15", "P20", "P30", "P40")
         ),
+        _meter("disk/E4", "Storage", "E4 LRS Disk", _MONTH, "Standard SSD Managed Disks"),
         *(_blobs(copies) for copies in ("LRS", "ZRS", "GRS")),
         *(
             Wanted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elastron.cloud.azure.build import in_group, resource_id, role
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import Reach, Redundancy, Share
+from elastron.cloud.azure.description_services import Reach, Redundancy, Share
 from elastron.cloud.azure.identity import KUBELET
 from elastron.cloud.azure.network import nodes_subnet_id
 from elastron.cloud.azure.resource import Body, Facts, Later, Resource

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from elastron.cloud.azure.build import in_group
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import Vpn
+from elastron.cloud.azure.description_network import Vpn
 from elastron.cloud.azure.names import derived
 from elastron.cloud.azure.network import gateway_subnet_id
 from elastron.cloud.azure.resource import Body, Facts, Later, Resource
