@@ -106,3 +106,20 @@ def test_our_tunnel_through_the_jump_server(fleet: Fleet, jump: Jump) -> None:
     gateway = ("--gateway", f"127.0.0.1:{fleet.plain}")
     with _tunnel("ssh", "--to", f"site-b@127.0.0.1:{jump.server.port}", *gateway, *options) as port:
         assert np.array_equal(fleet.images(port), fleet.direct)
+
+
+def test_send_via_a_key(fleet: Fleet, tmp_path: Path) -> None:
+    to = f"127.0.0.1:{fleet.exposed}"
+    via = f"psk://site-a@{to}?key-file={fleet.keys}"
+    assert np.array_equal(fleet.sent("--via", via), fleet.direct)
+    package = tmp_path / "site.zip"
+    command("access", "psk", "package", "site-b", "-f", fleet.keys, "-o", package, "--to", to)
+    assert np.array_equal(fleet.sent("--via", package), fleet.direct)
+
+
+@needs_sshd
+def test_send_via_the_jump_server(fleet: Fleet, jump: Jump) -> None:
+    options = f"identity-file={jump.folder / 'site-a'}&known-hosts={jump.known}"
+    via = f"ssh://site-a@127.0.0.1:{jump.server.port}?{options}"
+    images = fleet.sent("--via", via, "-a", f"127.0.0.1:{fleet.plain}")
+    assert np.array_equal(images, fleet.direct)

@@ -6,12 +6,15 @@ import io
 import re
 import zipfile
 from importlib.resources import files
+from pathlib import Path
 
+from elastron.access.files import read_small
 from elastron.errors import ConfigError
-from elastron.service.psk import PreSharedKey, render_keys
+from elastron.service.psk import PreSharedKey, parse_keys, render_keys
 
 #: So that the same key gives the same package.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
+_ENTRY_BYTES_MAX = 1 << 16
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 #: As stunnel.conf has it since the original; the trust anchors are why it is safe to use.
@@ -69,6 +72,39 @@ def client_package(key: PreSharedKey, *, connect: str, accept: str = "127.0.0.1:
             # Notepad of old Windows knows no other line ends, and stunnel knows both.
             package.writestr(entry, text.replace("\n", "\r\n"))
     return content.getvalue()
+
+
+def read_package(path: Path) -> tuple[PreSharedKey, str]:
+    """The key in a package, and the HOST:PORT it leads to.
+
+    Args:
+        path: the zip file, or the folder it was unpacked to.
+
+    Raises:
+        ConfigError: it is no package.
+    """
+    conf, keys = (_entry(path, name) for name in ("stunnel.conf", "stunnel.secrets"))
+    connect = re.search(r"^\s*connect\s*=\s*(\S+)\s*$", conf, re.MULTILINE)
+    try:
+        found = list(parse_keys(keys).values())
+    except ConfigError as error:
+        raise ConfigError(f"stunnel.secrets of {path}: {error}.") from None
+    if connect is None or len(found) != 1:
+        raise ConfigError(f"{path} does not say where to connect to, or has not one key only.")
+    return found[0], connect[1]
+
+
+def _entry(path: Path, name: str) -> str:
+    if path.is_dir():
+        inner = path / "elastron-client"
+        return read_small((inner if inner.is_dir() else path) / name)
+    try:
+        with zipfile.ZipFile(path) as package, package.open(f"elastron-client/{name}") as file:
+            return file.read(_ENTRY_BYTES_MAX).decode()
+    except (OSError, KeyError, zipfile.BadZipFile, UnicodeDecodeError):
+        raise ConfigError(
+            f"{path} is not there, or no package of `elastron access psk package`."
+        ) from None
 
 
 def client_conf(*, connect: str, accept: str) -> str:

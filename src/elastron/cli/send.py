@@ -33,6 +33,14 @@ def send(
     port: Annotated[
         int | None, typer.Option("--port", "-p", min=1, max=65535, help="Port of the server.")
     ] = None,
+    via: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WAY",
+            help="Send through a tunnel: a site's package (site.zip), psk://SITE@HOST:PORT or "
+            "ssh://USER@HOST; -a is the gateway as the far end of ssh knows it.",
+        ),
+    ] = None,
     output: Annotated[
         str,
         typer.Option(
@@ -111,6 +119,7 @@ def send(
         compression = Compression(bits=bits, noise_share=tolerance)
     flags = {
         "address": address,
+        "via": via,
         "config": config,
         "connect_timeout_s": connect_timeout,
         "timeout_s": timeout,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,6 +20,9 @@ from elastron.cli.transfer_display import Bar, Display
 from elastron.client import Address, Client, Compression, parse_address
 from elastron.client import Progress as SendProgress
 from elastron.client.client import Config
+
+if TYPE_CHECKING:
+    from elastron.access.tunnel import Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +58,49 @@ class _Job:
 
 
 def send_scans(order: Order, *, json: bool, quiet: bool) -> bool:
-    """Send them all; True if every one went well."""
+    """Send them all; True if every one went well.
+
+    Raises:
+        ElastronError: there is no way to the server through the tunnel.
+    """
+    if order.client.via is None:
+        return _send_to(order.address, order, json=json, quiet=quiet)
+    from elastron.cli.via import opened, plan  # noqa: PLC0415 - seldom, and slow
+
+    named = order.port is not None or "address" in order.client.model_fields_set
+    with opened(plan(order.client.via, str(order.address) if named else None)) as tunnel:
+        return _send_to(Address(*tunnel.address), order, json=json, quiet=quiet, tunnel=tunnel)
+
+
+def _send_to(
+    address: Address, order: Order, *, json: bool, quiet: bool, tunnel: Tunnel | None = None
+) -> bool:
     jobs = _jobs(order)
     client = Client(
-        *order.address,
+        *address,
         connect_timeout=order.client.connect_timeout_s,
         timeout=order.client.timeout_s,
     )
     display = Display(shown=not (json or quiet), quiet=quiet)
+
+    def send(job: _Job) -> Report:
+        report = _send(client, order, job, display)
+        problem = None if tunnel is None or report.ok else tunnel.problem
+        if problem is not None and not any(problem.text in each for each in report.errors):
+            report.errors.append(f"the tunnel: {problem.text}")
+        display.done(report)
+        return report
+
     with display:
         if len(jobs) == 1 or order.parallel == 1:
-            reports = [_send(client, order, job, display) for job in jobs]
+            reports = [send(job) for job in jobs]
         else:
             with ThreadPoolExecutor(order.parallel) as pool:
-                reports = list(pool.map(lambda job: _send(client, order, job, display), jobs))
+                reports = list(pool.map(send, jobs))
     ok = all(report.ok for report in reports)
     if json:
-        print_json({"ok": ok, "server": str(client.address), "scans": [asdict(r) for r in reports]})
+        server = order.client.via or str(client.address)
+        print_json({"ok": ok, "server": server, "scans": [asdict(r) for r in reports]})
         return ok
     for report in reports:
         if report.ticket is not None:
@@ -139,7 +169,6 @@ def _send(client: Client, order: Order, job: _Job, display: Display) -> Report:
                 ),
                 bar.image,
             )
-    display.done(report)
     return report
 
 

@@ -56,6 +56,11 @@ class ClientSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     address: str = Field("localhost:9002", description="HOST or HOST:PORT of the server.")
+    via: str | None = Field(
+        None,
+        description="Tunnel that `elastron send` opens: a site's package, `psk://SITE@HOST:PORT` "
+        "or `ssh://USER@HOST`. None: the server is reached directly.",
+    )
     config: str = Field("default.xml", description="Config asked for, by its name at the server.")
     gateway: str | None = Field(
         None,
