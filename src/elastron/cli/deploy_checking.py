@@ -32,7 +32,7 @@ _NOISE_CONFIG = "default_measurement_dependencies.xml"
 _SCAN_CONFIG = "Generic_Cartesian_FFT.xml"
 #: Nothing may stand still for so long, where no scan is held on purpose.
 _SILENCE_S = 120.0
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 #: More than a pool's places, so that one waits.
 _MORE = 1
 #: Metrics are scraped, adapted and looked at, each every so often.
@@ -236,7 +236,8 @@ class FleetCheck:
         seconds = time.monotonic() - began
         if shrunk.wanted > before.wanted:
             yield fail(
-                f"pool {name} still has {shrunk.wanted} nodes {seconds:.0f} s after the scans",
+                f"pool {name} still has {shrunk.wanted} nodes {seconds:.0f} s after the scans"
+                + _scaler_problem(shrunk),
                 f"kubectl describe hpa {before.workload}",
             )
         else:
@@ -304,7 +305,7 @@ class FleetCheck:
         while time.monotonic() < deadline and scan.over is None:
             if (found := look()) is not None:
                 return found
-            time.sleep(_LOOK_S / 4)
+            time.sleep(_LOOK_S / 8)
         return None
 
     def _pod_of(self, pool: Pool, admin: Admin, node: str) -> str | None:
@@ -372,10 +373,9 @@ def _figures(verdict: Verdict) -> str:
 
 def _grown_finding(before: Pool, now: Pool, scans: int) -> Finding:
     if now.wanted <= before.wanted:
-        why = now.scaler.problem if now.scaler else ""
         return fail(
             f"{scans} scans at once, and pool {before.name} stays at {now.wanted} nodes"
-            + (f": {why}" if why else ""),
+            + _scaler_problem(now),
             f"kubectl describe hpa {before.workload}",
         )
     if now.ready <= before.ready:
@@ -384,6 +384,10 @@ def _grown_finding(before: Pool, now: Pool, scans: int) -> Finding:
             "kubectl describe pods: is there room for one more?",
         )
     return ok(f"pool {before.name} grew from {before.wanted} to {now.wanted} nodes")
+
+
+def _scaler_problem(pool: Pool) -> str:
+    return f": {pool.scaler.problem}" if pool.scaler and pool.scaler.problem else ""
 
 
 def _held_findings(verdicts: Sequence[Verdict | None]) -> Iterator[Finding]:

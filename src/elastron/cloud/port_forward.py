@@ -127,7 +127,12 @@ class PortForward:
     async def _serve_all(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         try:
-            server = await asyncio.start_server(self._connected, self.host, self.port)
+            # Not the coroutine itself: its tasks are ours to keep and to end.
+            server = await asyncio.start_server(
+                lambda reader, writer: self._spawn(self._connected(reader, writer)),
+                self.host,
+                self.port,
+            )
         except OSError as error:
             self._fail(RemoteError(f"{self.address} cannot be listened on: {error.strerror}"))
             return
@@ -136,8 +141,10 @@ class PortForward:
             await self._keep()
         finally:
             server.close()
-            for task in self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for line in list(self._lines):
                 await self._end(line)
 
@@ -257,21 +264,20 @@ class PortForward:
     # --- connections ----------------------------------------------------------------------------
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = None
-        try:
-            async with asyncio.timeout(WAIT_S), self._change:
-                await self._change.wait_for(lambda: self._line is not None)
-                line = self._line
-        except TimeoutError:
-            pass  # nobody there: the peer sees the end
-        if line is not None:
+        with contextlib.closing(writer):
+            try:
+                async with asyncio.timeout(WAIT_S), self._change:
+                    await self._change.wait_for(lambda: self._line is not None)
+                    line = self._line
+            except TimeoutError:
+                return  # nobody there: the peer sees the end
+            assert line is not None  # noqa: S101  - waited for
             line.connections += 1
             try:
                 await _joined(reader, writer, line.port)
             finally:
                 line.connections -= 1
                 line.idle.set()
-        writer.close()
 
 
 async def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
