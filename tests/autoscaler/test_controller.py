@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from structlog.testing import capture_logs
 
 from elastron.autoscaler.controller import Controller
 from elastron.autoscaler.controller_admin import make_app
@@ -166,6 +169,25 @@ async def test_one_of_two_leads_and_hands_over(
     assert objects[LEASES, NAMESPACE, "lead"]["spec"]["holderIdentity"] == ""
     async with _running(cluster, node[1], "c3") as third:
         await _until(lambda: third.leading)
+
+
+async def test_one_that_stood_still_says_that_it_leads_no_more(
+    cluster: Cluster, objects: Any, node: tuple[Node, int], monkeypatch: pytest.MonkeyPatch
+):
+    # As a machine does that is suspended: the lease passes on while nothing of ours runs.
+    ahead_s = 0.0
+    watch = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead_s, time=time.time)
+    monkeypatch.setattr("elastron.autoscaler.controller.time", watch)
+    with capture_logs() as logs:
+        async with _running(cluster, node[1]) as controller:
+            await _until(lambda: controller.leading)
+            kept = objects[LEASES, NAMESPACE, "lead"].raw
+            objects[LEASES, NAMESPACE, "lead"] = kept | {
+                "spec": kept["spec"] | {"holderIdentity": "another"}
+            }
+            ahead_s = 60.0
+            await _until(lambda: "not leading any more" in [each["event"] for each in logs])
+            assert not controller.leading
 
 
 async def test_a_standby_changes_nothing(cluster: Cluster, objects: Any, node: tuple[Node, int]):

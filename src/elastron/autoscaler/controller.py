@@ -53,6 +53,7 @@ class Controller:
         self._settings = settings
         self._cluster = cluster
         self._candidate = Candidate(name)
+        self._led = False
         self._clock = clock
         self._probe = Probe(settings.admin_port, settings.probe_timeout_s)
         self._schedules = {pool.name: Schedule(pool.schedule, pool.min) for pool in settings.pools}
@@ -146,7 +147,6 @@ class Controller:
         """Take, keep or watch the lease."""
         name = self._settings.lease
         lease = await self._cluster.lease(name)
-        before = self.leading
         self._candidate = self._candidate.saw(lease, time.monotonic())
         if self._candidate.may_write(time.monotonic()):
             # As of before the request: the answer may have taken long.
@@ -154,8 +154,10 @@ class Controller:
             with contextlib.suppress(ConflictError):
                 written = await self._cluster.write_lease(name, self._candidate.name, lease)
                 self._candidate = self._candidate.wrote(written, asked_at)
-        if self.leading is not before:
-            self._log.info("leading" if self.leading else "not leading any more")
+        # As last told, not as before the request: a lease also ends while we stand still.
+        if self.leading is not self._led:
+            self._led = self.leading
+            self._log.info("leading" if self._led else "not leading any more")
             self._look.set()
 
     async def _resign(self) -> None:
