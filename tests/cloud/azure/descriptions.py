@@ -83,7 +83,7 @@ descriptions = st.fixed_dictionaries(
             str.isascii
         ),
         "tags": st.dictionaries(st.sampled_from(["Owner", "cost"]), st.text("abc DE", max_size=9)),
-        "kubernetes_version": st.sampled_from([None, "1.33", "1.34", "1.34.2"]),
+        "kubernetes_version": st.sampled_from([None, "1.34", "1.35", "1.34.2"]),
         "tier": st.sampled_from(["Free", "Standard"]),
         "access": st.sampled_from(["certificate", "entra"]),
         "system_pool": st.fixed_dictionaries({}, optional=nodes),

@@ -50,6 +50,7 @@ Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 SYSTEM_POOL = "system"
 USER_POOL = "userpool"
 _FILE_BYTES_MAX = 1 << 20
+_SMB_MINOR = 34  # its driver for Azure Files mounts SMB shares with the nodes' identity
 
 
 class Aks(Part):
@@ -143,6 +144,12 @@ class Aks(Part):
         if self.fleet.pool is not None and self.fleet.pool not in self.pools:
             known = ", ".join(self.pools) or "none"
             raise ValueError(f"fleet.pool: there is no pool {self.fleet.pool!r}; known: {known}")
+        version = self.kubernetes_version
+        if version and self.storage.share is Share.SMB and int(version.split(".")[1]) < _SMB_MINOR:
+            raise ValueError(
+                f"storage.share: smb without account keys needs Kubernetes 1.{_SMB_MINOR}; ask for "
+                "that, or for nfs"
+            )
         checks: list[tuple[Any, str, str]] = [
             (StorageAccountName, "storage.account", self.storage_account)
         ]

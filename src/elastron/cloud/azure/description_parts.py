@@ -71,7 +71,7 @@ class SystemPool(Nodes):
 
     vm_size: VmSize = Field(
         default="Standard_D4s_v5",
-        description="Size of its machines. AKS wants 4 cores for system pools; the original's "
+        description="Size of its machines. AKS asks for 4 cores there; the original's "
         "Standard_DS2_v2 has 2 and is retired in 2028.",
     )
     min: int = Field(default=1, ge=1, le=POOL_NODES_MAX, description="Nodes at least.")
