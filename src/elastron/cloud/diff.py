@@ -81,6 +81,8 @@ def hidden(before: Any, after: Any, *, secret: bool = False) -> tuple[Any, Any]:
         after: the same part later.
         secret: all values below are secret.
     """
+    if before is not None and after is not None and _shape(before) is not _shape(after):
+        return hidden(before, None, secret=secret)[0], hidden(None, after, secret=secret)[1]
     if isinstance(before, dict) or isinstance(after, dict):
         return _hidden_dicts(before, after, secret=secret)
     if isinstance(before, list) or isinstance(after, list):
@@ -155,6 +157,10 @@ def _quiet(each: Any) -> Any:
 def _kept(each: Object) -> bool:
     annotations = each["metadata"].get("annotations") or {}
     return annotations.get("helm.sh/resource-policy") == "keep"
+
+
+def _shape(each: Any) -> type:
+    return dict if isinstance(each, dict) else list if isinstance(each, list) else object
 
 
 def _dict(each: Any) -> dict[str, Any]:
