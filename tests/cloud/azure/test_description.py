@@ -162,6 +162,8 @@ def test_names_made_from_any_cluster_name_are_allowed(name):
     assert 4 <= len(aks.workspace) <= 63
     assert len(aks.group) <= 90
     assert len(aks.node_group) <= 80
+    other = make_aks({"name": "other", "resource_group": aks.group})
+    assert other.node_group != aks.node_group
 
 
 def test_the_dns_service_is_the_tenth_address():

@@ -172,7 +172,8 @@ class Aks(Part):
     @property
     def node_group(self) -> str:
         """Name of the resource group in which AKS keeps the machines."""
-        return f"{self.group[:74]}-nodes"
+        suffix = f"-{self.name}-nodes"  # a group may hold several clusters
+        return self.group[: 80 - len(suffix)] + suffix
 
     @property
     def dns_prefix(self) -> str:
