@@ -87,6 +87,8 @@ def test_what_is_no_yaml_is_refused():
         ({"name": "x", "system_pool": {"min": 4}}, ["min (4) is above max (3)"]),
         ({"name": "x", "pools": {"p": {"vm_size": "D4s"}}}, ["written as Standard_D4s_v5"]),
         ({"name": "x", "pools": {"p": {"vm_siz": "D4s"}}}, ["did you mean 'vm_size'?"]),
+        ({"name": "x", "pools": {"gpu": {"maxi": 1}}}, ["pools.gpu.maxi", "did you mean 'max'?"]),
+        ({"name": "x", "network": {"zzz": 1}}, ["known are private_cluster"]),
         ({"name": "x", "pools": {"p": {"taints": ["gpu"]}}}, ["key=value:NoSchedule"]),
         ({"name": "x", "pools": {"p": {"labels": {"a b": "c"}}}}, ["a label's key"]),
         ({"name": "x", "pools": {"p": {"labels": {"a": "c d"}}}}, ["a label's value"]),
@@ -243,3 +245,29 @@ def test_whether_there_are_gpus_can_be_said():
     assert make_aks({"name": "x", "pools": {"p": {"gpu": True}}}).pools["p"].has_gpu
     sized = {"vm_size": "Standard_NC4as_T4_v3", "gpu": False}
     assert make_aks({"name": "x", "pools": {"p": sized}}).pools["p"].all_taints == ()
+
+
+@pytest.mark.parametrize("version", ["1.34", "1.30"])
+def test_a_version_without_quotes_is_no_version(version):
+    with pytest.raises(ConfigError, match="write it in quotes"):
+        parse_aks(f"name: x\nkubernetes_version: {version}\n")
+    assert parse_aks("name: x\nkubernetes_version: '1.35'\n").kubernetes_version == "1.35"
+
+
+@pytest.mark.parametrize("start", ["01:00", "09:30", "10:00", "22:15", "23:59", "00:00"])
+@pytest.mark.parametrize("offset", ["+01:00", "-05:30", "+10:00", "-11:00", "+00:00"])
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_times_are_read_with_and_without_quotes(start, offset, quote):
+    text = (
+        f"name: x\nupgrades: {{start: {quote}{start}{quote}, utc_offset: {quote}{offset}{quote}}}"
+    )
+    aks = parse_aks(text)
+    assert (aks.upgrades.start, aks.upgrades.utc_offset) == (start, offset)
+
+
+def test_numbers_are_text_in_tags_and_labels():
+    aks = parse_aks("name: x\ntags: {cost: 4711}\npools: {p: {labels: {row: 2}}}")
+    assert aks.tags == {"cost": "4711"}
+    assert aks.pools["p"].labels == {"row": "2"}
+    with pytest.raises(ConfigError, match=r"tags\.on: YAML does not take True for text"):
+        parse_aks("name: x\ntags: {'on': yes}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -287,10 +287,15 @@ def _explain(error: ValidationError) -> str:
 def _unknown(where: list[str]) -> str:
     """Say what a key that is not known may have meant."""
     model: Any = Aks
+    is_name = False  # of a pool, which may be that of a key
     for part in where[:-1]:
-        if part in getattr(model, "model_fields", {}):
-            model = _model_in(model.model_fields[part].annotation)
-    known = list(model.model_fields) if model is not None else []
+        if not is_name and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = _model_in(annotation) or model
+            is_name = get_origin(annotation) is dict
+        else:
+            is_name = False
+    known = list(model.model_fields)
     close = difflib.get_close_matches(where[-1], known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
     return f"there is no such key; {hint}"

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from elastron.cloud.azure.names import (
+    Clock,
     LabelKey,
     LabelValue,
+    Offset,
     Taint,
     VmSize,
     Zone,
@@ -180,13 +182,13 @@ class Upgrades(Part):
         default=True, description="Whether nodes get the weekly image with security fixes."
     )
     day: Day = Field(default=Day.SUNDAY, description="When both happen: day of the week.")
-    start: str = Field(
+    start: Clock = Field(
         default="01:00",
         pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
         description="Hour and minute, by `utc_offset`.",
     )
     hours: int = Field(default=4, ge=4, le=24, description="Length of the window; at least 4.")
-    utc_offset: str = Field(
+    utc_offset: Offset = Field(
         default="+00:00",
         pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$",
         description="Of `start`, such as +01:00.",

@@ -23,6 +23,37 @@ def _rule(pattern: str, allowed: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _in_quotes(value: Any) -> Any:
+    if isinstance(value, int | float):
+        # 1.30 would be 1.3 by now.
+        raise ValueError(f"YAML does not take {value} for text; write it in quotes")
+    return value
+
+
+def _whole_numbers_are_text(value: Any) -> Any:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_whole else _in_quotes(value)
+
+
+def _clock(value: Any) -> Any:
+    # YAML 1.1 reads 22:00 as a number to the base of 60, but 01:00 as text.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return f"{value // 60:02}:{value % 60:02}"
+    return value
+
+
+def _offset(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 24 * 60:
+        return f"{'-' if value < 0 else '+'}{abs(value) // 60:02}:{abs(value) % 60:02}"
+    return value
+
+
+Clock = Annotated[str, BeforeValidator(_clock)]
+"""Hour and minute, such as 22:00."""
+
+Offset = Annotated[str, BeforeValidator(_offset)]
+"""Of a clock to UTC, such as +01:00."""
+
 ClusterName = Annotated[
     str,
     _rule(
@@ -93,6 +124,7 @@ VmSize = Annotated[
 ]
 KubernetesVersion = Annotated[
     str,
+    BeforeValidator(_in_quotes),
     _rule(r"1\.\d{1,3}(\.\d{1,3})?", "a Kubernetes version is written as 1.34 or 1.34.2"),
 ]
 Zone = Annotated[str, _rule(r"[1-9]", "a zone is a number such as 1")]
@@ -127,6 +159,7 @@ LabelKey = Annotated[
 ]
 LabelValue = Annotated[
     str,
+    BeforeValidator(_whole_numbers_are_text),
     _rule(
         r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?",
         "a label's value has up to 63 letters, digits, hyphens, underscores and full stops",
@@ -139,7 +172,11 @@ TagName = Annotated[
         r"a tag's name has up to 128 characters and none of < > % & \ ? /",
     ),
 ]
-TagValue = Annotated[str, _rule(r"(?s).{0,256}", "a tag's value has up to 256 characters")]
+TagValue = Annotated[
+    str,
+    BeforeValidator(_whole_numbers_are_text),
+    _rule(r"(?s).{0,256}", "a tag's value has up to 256 characters"),
+]
 SubnetId = Annotated[
     str,
     _rule(
