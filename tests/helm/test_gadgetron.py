@@ -401,3 +401,14 @@ def test_notes_tell_three_commands(tmp_path: Path):
     assert "service/gt1-gadgetron 9002:9002" in commands[1]
     assert "prometheus-adapter" in text
     assert "prometheus-adapter" not in _notes(tmp_path, "autoscaling.provider=none")
+
+
+def test_notes_warn_of_an_autoscaler_that_could_never_shrink(tmp_path: Path):
+    # Kubernetes shrinks only while every metric of an HPA is known.
+    assert "never shrinks" in _notes(tmp_path)
+    for without in (
+        "prometheusRule.enabled=true",
+        "autoscaling.demandMetric=false",
+        "autoscaling.provider=none",
+    ):
+        assert "never shrinks" not in _notes(tmp_path, without)
