@@ -246,6 +246,20 @@ def fill_cluster(azure: Azure, item: Item, before: Json) -> None:
                 "properties": {"provisioningState": "Succeeded"},
             },
         )
+    # Its machines carry the cluster's tags, in a group that is not ours.
+    machines = f"{nodes}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-vmss"
+    azure.items[key(machines)] = Item(
+        machines,
+        "Microsoft.Compute/virtualMachineScaleSets",
+        {
+            "id": machines,
+            "name": "aks-vmss",
+            "type": "Microsoft.Compute/virtualMachineScaleSets",
+            "location": location,
+            "tags": dict(item.body.get("tags", {})),
+            "properties": {"provisioningState": "Succeeded"},
+        },
+    )
     # Pools that the body leaves out stay.
     for pool in properties.pop("agentPoolProfiles", []):
         place = f"{item.id}/agentPools/{pool['name']}"

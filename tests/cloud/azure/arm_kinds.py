@@ -468,6 +468,7 @@ _ALL = (
         fill=_fill(),
         holds=True,
     ),
+    Kind("Microsoft.Compute/virtualMachineScaleSets"),
     Kind(
         "Microsoft.Network/virtualNetworkGateways",
         "async",

@@ -109,9 +109,11 @@ class Lookups:
         """Only top-level resources are listed, and without their properties."""
         inside = f"{key(_ROOT)}/resourcegroups/{group.lower()}/" if group else key(_ROOT)
         kept = ("id", "name", "type", "location", "tags", "kind", "sku", "identity", "managedBy")
+        more = "provisioningState" in query.get("$expand", "")
         return {
             "value": [
                 {one: value for one, value in item.body.items() if one in kept}
+                | ({"provisioningState": item.state} if more else {})
                 for item in self._visible(query)
                 if not is_group(item.id) and KINDS[item.type.lower()].tracked
                 if key(item.id).startswith(inside)

@@ -7,9 +7,8 @@ operations are begun here and looked at when their time has come, so that severa
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from azure.core import PipelineClient
@@ -23,6 +22,7 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from elastron import __version__
+from elastron.cloud.azure.clock import Clock, SystemClock
 from elastron.cloud.azure.operation import (
     POLL_S,
     POLL_S_MAX,
@@ -49,30 +49,6 @@ _READ_S = 90
 _PAUSE_S_FIRST, _PAUSE_S_MAX = 1.0, 30.0
 _PAGES_MAX = 1000
 _BODY_MAX = 64 << 20
-
-
-class Clock(Protocol):
-    """Time, so that tests need not wait."""
-
-    def now(self) -> float:
-        """Seconds that only grow."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class SystemClock:
-    """The machine's."""
-
-    def now(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 class Arm:
@@ -155,12 +131,11 @@ class Arm:
                 return out
         raise CloudError(f"Listing {_short(path)} does not end; Azure gives page after page.")
 
-    def post(self, path: str, api_version: str, body: Any = None) -> dict[str, Any]:
+    def post(self, path: str, api_version: str, body: Any = None, **query: str) -> dict[str, Any]:
         """The answer to an action that may be repeated (credentials, a name's check, ...)."""
         doing = f"asking for {_short(path)}"
-        reply = self._send(
-            "POST", self._url(path, api_version), doing, {} if body is None else body
-        )
+        given = {} if body is None else body
+        reply = self._send("POST", self._url(path, api_version, query), doing, given)
         if reply.status == 404:
             raise to_error(404, reply.body, doing=doing)
         return _object(reply, path) if reply.body is not None else {}
@@ -364,7 +339,7 @@ class Arm:
 
 def _dollars(query: Mapping[str, str]) -> dict[str, str]:
     """OData's own parameters begin with $, which no Python name can."""
-    return {("$" + name if name in ("filter", "top") else name): v for name, v in query.items()}
+    return {("$" + name if name in ("filter", "expand") else name): v for name, v in query.items()}
 
 
 def _json(text: bytes) -> Any:

@@ -14,7 +14,11 @@ Found = Mapping[str, Mapping[str, Any] | None]
 """What Azure answered to a GET of each resource, by key; None: it is not there."""
 
 _ROLE_KIND = "microsoft.authorization/roleassignments"
+_GROUP_KIND = "microsoft.resources/resourcegroups"
 _STATE = "properties.provisioningState"
+
+TAG = "elastron"
+"""Name of the tag that says whose a resource is; its value is the cluster's name."""
 
 
 class Kind(StrEnum):
@@ -153,6 +157,11 @@ def _vanishes_with(
 def _change(resource: Resource, body: Body, found: Mapping[str, Any] | None) -> Change:
     if found is None:
         return Change(Kind.CREATE, resource, body=body)
+    theirs = _of_others(body, found)
+    if theirs is not None:
+        # A group that was made for us is not ours to tag, nor later to delete.
+        group = resource.type.casefold() == _GROUP_KIND
+        return Change(Kind.KEEP, resource) if group else Change(Kind.REFUSE, resource, (theirs,))
     rules = Rules(resource.initial, resource.open_lists)
     why = list(differences(body, found, rules))
     state = str(look_up(found, _STATE) or "Succeeded")
@@ -167,6 +176,19 @@ def _change(resource: Resource, body: Body, found: Mapping[str, Any] | None) -> 
     if stuck:
         return Change(Kind.REFUSE, resource, tuple(stuck))
     return Change(Kind.UPDATE, resource, tuple(why), merged(body, found, rules))
+
+
+def _of_others(body: Body, found: Mapping[str, Any]) -> Difference | None:
+    """Our tag, where it is wanted and what is there does not have it: somebody else made that."""
+    for path in ("tags", "properties.tags"):
+        wanted = (look_up(body, path) or {}).get(TAG)
+        if wanted is None:
+            continue
+        tags = look_up(found, path) or {}
+        there = next((value for name, value in tags.items() if name.casefold() == TAG), None)
+        if there != wanted:
+            return Difference(f"{path}.{TAG}", there, wanted)
+    return None
 
 
 def _known(later: Later, answers: Mapping[str, Json], ids: Mapping[str, str]) -> Json:

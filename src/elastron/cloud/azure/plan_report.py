@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from elastron.cloud.azure.compare import Difference
-from elastron.cloud.azure.plan import Change, Kind, Plan
+from elastron.cloud.azure.plan import TAG, Change, Kind, Plan
 from elastron.cloud.azure.prices import Estimate
 from elastron.cloud.azure.resource import Json, Later, replace_laters
 
@@ -93,6 +93,11 @@ def refusals(plan: Plan) -> list[str]:
 
 
 def _advice(change: Change) -> str:
+    if any(each.path.endswith(f"tags.{TAG}") for each in change.differences):
+        return (
+            "it is there already, and was not made from here. Name ours otherwise; or, if it is "
+            f"yours to hand over, give it the tag {TAG}."
+        )
     if change.resource.key.startswith("pool/"):
         return (
             "Azure cannot change this in a pool that exists; describe a further pool, move the "

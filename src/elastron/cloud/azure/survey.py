@@ -7,15 +7,15 @@ from typing import Any
 
 from elastron.cloud.azure.arm import Arm
 from elastron.cloud.azure.build import api_version
-from elastron.cloud.azure.operation import is_busy, provisioning_state
+from elastron.cloud.azure.events import Event, Progress, Step, silent
+from elastron.cloud.azure.operation import provisioning_state
+from elastron.cloud.azure.plan import TAG
 from elastron.cloud.azure.resource import Resource
-
-TAG = "elastron"
 
 Found = dict[str, dict[str, Any] | None]
 
 
-def look_around(arm: Arm, wanted: Sequence[Resource]) -> Found:
+def look_around(arm: Arm, wanted: Sequence[Resource], progress: Progress = silent) -> Found:
     """Each resource as Azure has it, by key; None: it is not there.
 
     What is being deleted is waited for, since it is neither there nor can it be made.
@@ -23,6 +23,7 @@ def look_around(arm: Arm, wanted: Sequence[Resource]) -> Found:
     Args:
         arm: asked.
         wanted: in an order in which parents come before what is in them.
+        progress: is told where something is waited for.
     """
     found: Found = {}
     absent: list[str] = []
@@ -33,7 +34,9 @@ def look_around(arm: Arm, wanted: Sequence[Resource]) -> Found:
             continue
         body = arm.get(resource.id, resource.api_version)
         if body is not None and provisioning_state(body).lower() == "deleting":
-            arm.wait(arm.watch(resource.id, resource.api_version, describe(resource), delete=True))
+            what = describe(resource)
+            progress(Event(Step.BEGUN, what, "wait for the deletion of"))
+            arm.wait(arm.watch(resource.id, resource.api_version, what, delete=True))
             body = None
         found[resource.key] = body
         if body is None:
@@ -41,20 +44,11 @@ def look_around(arm: Arm, wanted: Sequence[Resource]) -> Found:
     return found
 
 
-def tagged(arm: Arm, subscription_id: str, name: str) -> list[Resource]:
-    """All top-level resources with our tag, wherever they are in the subscription."""
-    words = f"tagName eq '{TAG}' and tagValue eq '{name}'"
-    listed = arm.list(
-        f"/subscriptions/{subscription_id}/resources",
-        api_version("Microsoft.Resources"),
-        filter=words,
-    )
-    return [listed_resource(one) for one in listed]
-
-
 def in_group(arm: Arm, group_id: str) -> list[Resource]:
-    """All top-level resources of a group."""
-    listed = arm.list(f"{group_id}/resources", api_version("Microsoft.Resources"))
+    """All top-level resources of a group, with `provisioningState`; none if it is not there."""
+    listed = arm.list(
+        f"{group_id}/resources", api_version("Microsoft.Resources"), expand="provisioningState"
+    )
     return [listed_resource(one) for one in listed]
 
 
@@ -89,11 +83,6 @@ def describe(resource: Resource) -> str:
     if kind in _NAMELESS:
         return f"{word} {resource.key.rsplit('/', 1)[-1]}" if "/" in resource.key else word
     return f"{word} {name}"
-
-
-def busy_keys(found: Mapping[str, dict[str, Any] | None]) -> set[str]:
-    """Keys of resources on which an operation is at work."""
-    return {key for key, body in found.items() if body is not None and is_busy(body)}
 
 
 _WORDS = {
