@@ -14,6 +14,9 @@ from tests.helm.harness import Object
 
 FOLDER = Path(__file__).parent / "crds"
 
+# It reads its files, of a megabyte, anew for every object.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+
 #: The last four Kubernetes versions that there are schemas of.
 VERSIONS = [
     f"1.{minor}"

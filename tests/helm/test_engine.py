@@ -42,7 +42,7 @@ class Door:
 
             do_GET = do_POST = answer  # noqa: N815  - http.server's names
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -289,7 +289,7 @@ def _drawn(data: st.DataObject, current: int, demand: int, *, all_ready: bool) -
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_objects_mean_what_the_policy_means(case: str, data: st.DataObject):
     found = CASES[case]()
