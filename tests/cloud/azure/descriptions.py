@@ -130,7 +130,7 @@ descriptions = st.fixed_dictionaries(
             },
         ),
         "fleet": st.fixed_dictionaries(
-            {}, optional={"autoscaler": st.sampled_from(["hpa", "keda", "none"])}
+            {}, optional={"autoscaler": st.sampled_from([None, "keda", "none"])}
         ),
         "vpn": st.none()
         | st.fixed_dictionaries(

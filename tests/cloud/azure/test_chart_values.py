@@ -62,7 +62,7 @@ def test_nodes_run_on_the_pool_for_scans_and_tolerate_its_taints(tmp_path):
     node = named(rendered(aks, tmp_path), "Deployment", "gt1-gadgetron-node")
     found = pod_of(node)
     assert found is not None
-    spec = found["spec"] if "spec" in found else found
+    spec = found
     assert spec["nodeSelector"] == {"agentpool": "gpu"}
     assert {(each["key"], each.get("value"), each["effect"]) for each in spec["tolerations"]} >= {
         ("sku", "gpu", "NoSchedule"),
@@ -140,7 +140,7 @@ def test_the_name_is_the_charts(tmp_path, release, values):
     [
         ({}, "hpa"),
         ({"fleet": {"autoscaler": "keda"}}, "keda"),
-        ({"monitoring": {"metrics": "managed"}}, "none"),
+        ({"monitoring": {"metrics": "managed"}}, "keda"),
         ({"monitoring": {"metrics": "none"}, "fleet": {"autoscaler": "keda"}}, "keda"),
     ],
 )

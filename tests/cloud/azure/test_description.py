@@ -124,6 +124,14 @@ def test_what_is_no_yaml_is_refused():
         ({"name": "x", "fleet": {"pool": "fast"}}, ["there is no pool 'fast'; known: userpool"]),
         ({"name": "x", "fleet": {"release": "Gt1"}}, ["a name in Kubernetes"]),
         ({"name": "x", "upgrades": {"start": "25:00"}}, ["upgrades.start"]),
+        (
+            {
+                "name": "x",
+                "fleet": {"autoscaler": "hpa"},
+                "monitoring": {"metrics": "managed"},
+            },
+            ["take keda, which asks the fleet itself"],
+        ),
         ({"name": "x", "kubernetes_version": "1.33"}, ["needs Kubernetes 1.34", "or for nfs"]),
         ({"name": "x", "prices": {"vm/x": -1}}, ["prices.vm/x"]),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 from elastron.cloud.azure.description import Aks
 from elastron.cloud.azure.description_parts import SPOT_TAINT
-from elastron.cloud.azure.description_services import Autoscaler, Metrics, Share
+from elastron.cloud.azure.description_services import Metrics, Share
 from elastron.cloud.azure.resource import Later, resolve
 
 SHARE_CLASS = "elastron-shared"
@@ -36,7 +36,7 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
     """
     client_id = Later("identity/storage", "properties.clientId")
     values: dict[str, Any] = {
-        "autoscaling": {"provider": aks.fleet.autoscaler.value},
+        "autoscaling": {"provider": aks.autoscaler.value},
         "storage": {"storageClass": SHARE_CLASS if aks.storage.share is not Share.NONE else ""},
         "storageServer": {
             "blobs": f"azure://{aks.storage_account}/{aks.storage.containers[0]}",
@@ -48,9 +48,6 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
         "dashboard": {"enabled": aks.monitoring.metrics is Metrics.CLUSTER},
         **_placement(aks),
     }
-    if aks.fleet.autoscaler is Autoscaler.HPA and aks.monitoring.metrics is not Metrics.CLUSTER:
-        # No adapter serves the metrics; KEDA or the cluster's own Prometheus would.
-        values["autoscaling"]["provider"] = Autoscaler.NONE.value
     return _merge(resolve(values, answers), aks.fleet.values)
 
 

@@ -163,10 +163,7 @@ def _properties(aks: Aks, facts: Facts) -> Body:
             "serviceCidr": aks.network.services_range,
             "dnsServiceIP": aks.network.dns_service_ip,
         },
-        "apiServerAccessProfile": {
-            "enablePrivateCluster": aks.network.private_cluster,
-            "authorizedIPRanges": list(aks.network.authorized_ranges),
-        },
+        "apiServerAccessProfile": _door(aks),
         "oidcIssuerProfile": {"enabled": True},
         "securityProfile": {"workloadIdentity": {"enabled": True}},
         "storageProfile": {
@@ -180,7 +177,7 @@ def _properties(aks: Aks, facts: Facts) -> Body:
         },
         "addonProfiles": {"omsagent": _logs(aks, facts)},
         "azureMonitorProfile": {"metrics": {"enabled": aks.monitoring.metrics is Metrics.MANAGED}},
-        "workloadAutoScalerProfile": {"keda": {"enabled": aks.fleet.autoscaler is Autoscaler.KEDA}},
+        "workloadAutoScalerProfile": {"keda": {"enabled": aks.autoscaler is Autoscaler.KEDA}},
     }
     if aks.access is Access.ENTRA:
         values["aadProfile"] = {
@@ -189,6 +186,13 @@ def _properties(aks: Aks, facts: Facts) -> Body:
             "tenantID": facts.tenant_id,
         }
     return values
+
+
+def _door(aks: Aks) -> Body:
+    """Who may reach the Kubernetes API; ranges that someone set by hand are not taken away."""
+    ranges = list(aks.network.authorized_ranges)
+    told: Body = {"enablePrivateCluster": aks.network.private_cluster}
+    return {**told, "authorizedIPRanges": ranges} if ranges else told
 
 
 def _logs(aks: Aks, facts: Facts) -> Body:

@@ -23,7 +23,9 @@ from elastron.cloud.azure.description_network import Network, Vpn, apart
 from elastron.cloud.azure.description_parts import Part, Pool, SystemPool, Upgrades
 from elastron.cloud.azure.description_services import (
     Access,
+    Autoscaler,
     FleetPart,
+    Metrics,
     Monitoring,
     Registry,
     Share,
@@ -144,6 +146,11 @@ class Aks(Part):
         if self.fleet.pool is not None and self.fleet.pool not in self.pools:
             known = ", ".join(self.pools) or "none"
             raise ValueError(f"fleet.pool: there is no pool {self.fleet.pool!r}; known: {known}")
+        if self.autoscaler is Autoscaler.HPA and self.monitoring.metrics is not Metrics.CLUSTER:
+            raise ValueError(
+                "fleet.autoscaler: hpa needs the Prometheus in the cluster "
+                "(monitoring.metrics: cluster); take keda, which asks the fleet itself"
+            )
         version = self.kubernetes_version
         if version and self.storage.share is Share.SMB and int(version.split(".")[1]) < _SMB_MINOR:
             raise ValueError(
@@ -207,6 +214,14 @@ class Aks(Part):
         if self.fleet.pool is not None or not self.pools:
             return self.fleet.pool
         return USER_POOL if USER_POOL in self.pools else next(iter(self.pools))
+
+    @property
+    def autoscaler(self) -> Autoscaler:
+        """Who scales the fleet's pods."""
+        if self.fleet.autoscaler is not None:
+            return self.fleet.autoscaler
+        in_cluster = self.monitoring.metrics is Metrics.CLUSTER
+        return Autoscaler.HPA if in_cluster else Autoscaler.KEDA
 
     @property
     def all_tags(self) -> dict[str, str]:

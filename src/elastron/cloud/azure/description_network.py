@@ -27,8 +27,8 @@ class Network(Part):
     authorized_ranges: tuple[Range, ...] = Field(
         default=(),
         max_length=200,
-        description="Who may reach the Kubernetes API, such as [198.51.100.0/24]. Empty: anyone "
-        "with credentials. Not with private_cluster.",
+        description="Who may reach the Kubernetes API, such as [198.51.100.0/24]. Empty: as it "
+        "is; at first anyone with credentials. Not with private_cluster.",
     )
     internal_load_balancer: bool = Field(
         default=False,

@@ -162,9 +162,10 @@ class FleetPart(Part):
         default=None,
         description="User pool whose nodes run scans. None: the only one, or `userpool`.",
     )
-    autoscaler: Autoscaler = Field(
-        default=Autoscaler.HPA,
-        description="hpa (with the Prometheus adapter), keda (KEDA is installed by AKS) or none.",
+    autoscaler: Autoscaler | None = Field(
+        default=None,
+        description="hpa (with the Prometheus adapter), keda (brought by AKS; it asks the fleet "
+        "itself) or none. None: hpa where Prometheus runs in the cluster, else keda.",
     )
     values: dict[str, Any] = Field(
         default_factory=dict,

@@ -10,6 +10,7 @@ from elastron.cloud.azure.network import nodes_subnet_id
 from elastron.cloud.azure.resource import Body, Facts, Later, Resource
 
 _KIND = "Microsoft.Storage/storageAccounts"
+_OTHERS = ("properties.networkAcls.virtualNetworkRules",)  # networks that someone let in by hand
 
 
 def storage_resources(aks: Aks, facts: Facts) -> list[Resource]:
@@ -34,6 +35,7 @@ def storage_resources(aks: Aks, facts: Facts) -> list[Resource]:
             },
         },
         fixed=("kind",),
+        open_lists=_OTHERS,
     )
     days = aks.storage.delete_retention_days
     retention: Body = {"enabled": days > 0, **({"days": days} if days else {})}
@@ -127,6 +129,7 @@ def _nfs(aks: Aks, facts: Facts) -> list[Resource]:
                 "properties": {**_closed(aks, facts), "supportsHttpsTrafficOnly": False},
             },
             fixed=("kind",),
+            open_lists=_OTHERS,
         )
     ]
 
