@@ -17,6 +17,7 @@ def test_the_fleet_with_everything_on():
     assert {each.name for each in found.volumes} >= {"gt1-gadgetron-data"}
     assert found.volumes[0].access_modes == ("ReadWriteMany",)
     assert found.metric_apis == {"custom.metrics.k8s.io"}
+    assert found.metrics == {"gadgetron_activity", "elastron_demand"}
     assert ("monitoring.coreos.com/v1", "ServiceMonitor") in found.kinds
     assert "storage-database" in found.secrets
     assert any(image.startswith("ghcr.io/") or "elastron" in image for image, _ in found.images)

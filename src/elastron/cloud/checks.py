@@ -16,7 +16,9 @@ from elastron.cloud.quantity import quantity
 SERVER_MIN = (1, 27)
 #: kubectl and cluster may be apart by so many minor versions, says Kubernetes.
 SKEW_MAX = 1
-ACTIVITY = "gadgetron_activity"
+#: A metric that a recording rule of the chart makes.
+DEMAND = "elastron_demand"
+_RULES = ("monitoring.coreos.com/v1", "PrometheusRule")
 #: Who makes volumes that only one machine at a time can use.
 _ONE_MACHINE = (
     "disk.csi.azure.com",
@@ -201,6 +203,13 @@ def metrics(facts: Facts, needs: Needs) -> Iterator[Finding]:
             yield ok(f"{group} answers autoscalers")
         else:
             yield warn(f"nothing answers for {group}: autoscaling stands", _METRICS_TODO[group])
+    if DEMAND in needs.metrics and _RULES not in needs.kinds:
+        yield warn(
+            f"{DEMAND} is made by a PrometheusRule that is not installed with this: without it a "
+            "fleet grows and never shrinks",
+            "have the rule of deploy/prometheus in your Prometheus, or set prometheusRule.enabled, "
+            "or autoscaling.demandMetric=false",
+        )
 
 
 def machines(facts: Facts, needs: Needs) -> Iterator[Finding]:

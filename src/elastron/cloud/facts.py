@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -268,13 +266,3 @@ def _trial(kubectl: Kubectl, namespace: str, objects: list[Object]) -> tuple[str
     except ProgramError as error:
         return tuple(line for line in error.complaint.splitlines() if line.strip())
     return ()
-
-
-def metric_names(kubectl: Kubectl) -> frozenset[str]:
-    """Custom metrics that there are figures of: `pods/gadgetron_activity`."""
-    found: set[str] = set()
-    for version in ("v1beta2", "v1beta1"):
-        with contextlib.suppress(ProgramError, json.JSONDecodeError):
-            listed = kubectl.raw(f"/apis/custom.metrics.k8s.io/{version}") or {}
-            found |= {each["name"] for each in listed.get("resources") or []}
-    return frozenset(found)

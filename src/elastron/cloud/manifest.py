@@ -85,6 +85,7 @@ class Needs:
         volumes: claims.
         workloads: kinds of pods.
         metric_apis: groups that autoscalers ask.
+        metrics: custom metrics that they ask for.
         secrets: names of Secrets that must be there before, and who asks for each.
         priority_classes: that must be there before, by name.
         runtime_classes: by name.
@@ -96,6 +97,7 @@ class Needs:
     volumes: tuple[Volume, ...] = ()
     workloads: tuple[Workload, ...] = ()
     metric_apis: frozenset[str] = frozenset()
+    metrics: frozenset[str] = frozenset()
     secrets: dict[str, str] = field(default_factory=dict)
     priority_classes: frozenset[str] = frozenset()
     runtime_classes: frozenset[str] = frozenset()
@@ -160,6 +162,7 @@ def needs(objects: Iterable[Object]) -> Needs:
         volumes=tuple(_volume(each) for each in every if each["kind"] == "PersistentVolumeClaim"),
         workloads=tuple(workloads),
         metric_apis=frozenset(_metric_apis(every)),
+        metrics=frozenset(_metrics(every)),
         secrets=secrets,
         priority_classes=frozenset(_named(specs, "priorityClassName"))
         - {each["metadata"]["name"] for each in every if each["kind"] == "PriorityClass"},
@@ -195,6 +198,15 @@ def _metric_apis(every: list[Object]) -> Iterator[str]:
                 yield METRIC_APIS[metric["type"]]
         elif each["kind"] == "ScaledObject":
             yield METRIC_APIS["External"]
+
+
+def _metrics(every: list[Object]) -> Iterator[str]:
+    for each in every:
+        if each["kind"] == "HorizontalPodAutoscaler":
+            for metric in each["spec"].get("metrics") or []:
+                for how in ("pods", "object"):
+                    if how in metric:
+                        yield metric[how]["metric"]["name"]
 
 
 def _secrets(workload: Workload) -> Iterator[str]:
