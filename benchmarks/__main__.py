@@ -15,7 +15,7 @@ import scipy
 
 NAMES = (
     *("decoder", "floor", "chains", "node", "storage"),
-    *("gateway", "tls", "placement", "distributed", "fleet", "simulator"),
+    *("gateway", "tls", "access", "placement", "distributed", "fleet", "simulator"),
 )
 
 
