@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 import elastron
 from elastron.cli import (
     access,
+    aks,
     archive,
     check,
     configs,
@@ -131,6 +132,7 @@ app.add_typer(tunnel.app, name="tunnel", rich_help_panel=_ACCESS)
 app.command(rich_help_panel=_SERVERS)(configs.configs)
 app.add_typer(deploy.app, name="deploy", rich_help_panel=_CLUSTERS)
 app.command(rich_help_panel=_CLUSTERS)(connect.connect)
+app.add_typer(aks.app, name="aks", rich_help_panel=_CLUSTERS)
 
 # Completion asks often; without colour and panels it answers quicker.
 if any(name.startswith("_ELASTRON_COMPLETE") for name in os.environ):
