@@ -102,7 +102,8 @@ class Door:
         self.page = 100
         self.retry_after: int | None = 10
         self._lock = threading.RLock()
-        self._later: dict[str, Json] = {}
+        self.package_url = "https://nfvprodsuppby.blob.core.windows.net/profile/x.zip?sig=s3cret"
+        self._later: dict[str, tuple[float, Json | str]] = {}
 
     @property
     def writes(self) -> list[Seen]:
@@ -200,6 +201,8 @@ class Door:
                 return Answer(status)
             return Answer(status, None, self._wait_headers(operation, path, base, location=True))
         if seen.method == "POST":
+            if path.lower().endswith("/generatevpnprofile"):
+                return self._package(path, seen, base)
             done = self.lookups.post(path, seen.body or {})
             if done is None:
                 raise ArmError(404, "NotFound", f"No action {path}.")
@@ -231,6 +234,25 @@ class Door:
         headers = self._wait_headers(operation, item.id, base, location=how == "location")
         return Answer(202, None, headers) if how == "location" else Answer(status, shown, headers)
 
+    def _package(self, path: str, seen: Seen, base: str) -> Answer:
+        """A package for the clients of a VPN gateway: its address comes a minute later."""
+        gateway = self.azure.find(path.rpartition("/")[0])
+        if gateway is None:
+            raise self.azure.missing(path.rpartition("/")[0])
+        if gateway.state != "Succeeded":
+            raise ArmError(
+                409,
+                "AnotherOperationInProgress",
+                "Another operation on this resource is in progress.",
+            )
+        if (seen.body or {}).get("authenticationMethod") != "EAPTLS":
+            raise ArmError(400, "InvalidRequestContent", "authenticationMethod is not supported.")
+        name = str(uuid.uuid4())
+        self._later[name] = (self.azure.clock.now() + 60, self.package_url)
+        root = f"{base}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/locations/westus2"
+        where = f"{root}/operationresults/{name}?api-version=2016-08-30"
+        return Answer(202, None, {"Location": where} | self._patience())
+
     def _wait_headers(
         self, operation: Operation, target: str, base: str, *, location: bool
     ) -> dict[str, str]:
@@ -252,6 +274,11 @@ class Door:
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
     def _progress(self, name: str, *, asynchronous: bool) -> Answer:
+        if name in self._later:
+            ready_at, answer = self._later[name]
+            if self.azure.clock.now() < ready_at:
+                return Answer(202, None, self._patience())
+            return Answer(200, answer)
         operation = self.azure.operations.get(name)
         if operation is None:
             raise ArmError(404, "OperationNotFound", f"The operation {name} was not found.")

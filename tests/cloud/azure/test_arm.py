@@ -34,6 +34,7 @@ GATEWAY = f"{GROUP}/providers/Microsoft.Network/virtualNetworkGateways/scans-vpn
 PLACE = {"location": "westus2"}
 ACCOUNT = {**PLACE, "sku": {"name": "Standard_LRS"}, "kind": "StorageV2", "properties": {}}
 VERSION = "2024-01-01"
+EAP = {"authenticationMethod": "EAPTLS"}
 
 
 @pytest.fixture
@@ -102,6 +103,34 @@ def test_an_operation_is_given_up_in_the_end(arm: Arm, azure: Azure, group: str)
         one.ends_at = float("inf")
     with pytest.raises(DeadlineError, match="still under way"):
         arm.wait(operation)
+
+
+def test_an_action_that_takes_a_while(arm: Arm, door: Door, azure: Azure, gateway: str) -> None:
+    began = azure.clock.now()
+    url = arm.act(f"{gateway}/generatevpnprofile", VERSION, EAP, "it")
+    assert url == door.package_url
+    assert azure.clock.now() >= began + 60
+
+
+def test_an_action_is_given_up_in_the_end(arm: Arm, door: Door, gateway: str) -> None:
+    door.fault = lambda seen: (
+        Fault(202, headers={"Retry-After": "60"}) if "operationresults" in seen.path else None
+    )
+    with pytest.raises(DeadlineError, match="has not made it"):
+        arm.act(f"{gateway}/generatevpnprofile", VERSION, EAP, "it")
+
+
+def test_an_action_on_what_is_not_there(arm: Arm, group: str) -> None:
+    with pytest.raises(CloudError, match="Asking for it"):
+        arm.act(f"{GATEWAY}/generatevpnprofile", VERSION, EAP, "it")
+
+
+@pytest.fixture
+def gateway(arm: Arm, group: str) -> str:
+    """A VPN gateway, as far as the stand-in looks at it."""
+    place = {**PLACE, "properties": {"sku": {"name": "VpnGw1AZ"}, "ipConfigurations": []}}
+    arm.put(GATEWAY, VERSION, place, "gateway")
+    return GATEWAY
 
 
 def test_lists_have_pages(arm: Arm, door: Door) -> None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 PUBLIC = "https://management.azure.com"
 #: Making or deleting one resource; a VPN gateway takes up to three quarters of an hour.
 OPERATION_S = 5400.0
+#: Making something that is no resource.
+ACTION_S = 900.0
 _CONNECT_S = 15
 _READ_S = 90
 _PAUSE_S_FIRST, _PAUSE_S_MAX = 1.0, 30.0
@@ -139,6 +141,35 @@ class Arm:
         if reply.status == 404:
             raise to_error(404, reply.body, doing=doing)
         return _object(reply, path) if reply.body is not None else {}
+
+    def act(self, path: str, api_version: str, body: Any, what: str) -> Any:
+        """The answer to an action that takes a while (a package that is made, ...).
+
+        Args:
+            path: id of a resource, and the action.
+            api_version: of the resource's type.
+            body: JSON.
+            what: for people.
+
+        Raises:
+            CloudError: Azure refuses.
+            DeadlineError: it does not answer, or takes too long.
+        """
+        doing = f"asking for {what}"
+        ends_by = self.clock.now() + ACTION_S
+        reply = self._send("POST", self._url(path, api_version), doing, body)
+        url: str | None = None
+        while reply.status == 202:
+            url = reply.headers.get("location") or url
+            if self.clock.now() > ends_by:
+                raise DeadlineError(
+                    f"Azure has not made {what} within {ACTION_S:.0f} s. Try again."
+                )
+            self.clock.sleep(min(reply.wait_s(POLL_S), POLL_S_MAX))
+            reply = self._send("GET", self._own(url), doing)
+        if reply.status == 404:
+            raise to_error(404, reply.body, doing=doing)
+        return reply.body
 
     # -- changes -------------------------------------------------------------------------------
 

@@ -103,7 +103,9 @@ def propose_add(engine: Engine, aks: Aks, name: str) -> Proposal:
         CloudError: there is no such cluster.
     """
     cluster = _cluster(engine, aks)
-    alone = as_it_stands(aks.model_copy(update={"pools": {name: aks.pools[name]}}), cluster)
+    # Whoever gives a name only does not know the place: pools are where their cluster is.
+    there = {"location": cluster.get("location", aks.location), "pools": {name: aks.pools[name]}}
+    alone = as_it_stands(aks.model_copy(update=there), cluster)
     facts = _facts(engine)
     resource = pool_resource(alone, facts, name)
     found = {
