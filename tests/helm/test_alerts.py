@@ -161,14 +161,25 @@ def test_alerts_are_silent_when_all_is_well(alert: str, tmp_path: Path):
     assert not _firing(tmp_path, good, alert)
 
 
-def test_the_demand_of_several_gateways_and_nodes_adds_up(tmp_path: Path):
-    series = {
-        f'gadgetron_activity{{{NODE},pod="a"}}': "2x10",
-        f'gadgetron_activity{{{NODE},pod="b"}}': "1x10",
-        'gadgetron_activity{namespace="imaging",service="other",pod="c"}': "9x10",
-        f'elastron_queue_length{{{GATEWAY},pool="default",pod="g1"}}': "4x10",
-        f'elastron_queue_length{{{GATEWAY},pool="default",pod="g2"}}': "1x10",
-    }
+@pytest.mark.parametrize("families", [1, 2])
+def test_the_demand_of_several_gateways_and_nodes_adds_up(tmp_path: Path, families: int):
+    # With two families of addresses Prometheus finds each pod twice.
+    def everywhere(series: dict[str, str]) -> dict[str, str]:
+        return {
+            key.replace("}", f',instance="{address}:9080"}}'): value
+            for key, value in series.items()
+            for address in ("10.0.0.1", "[fd00::1]")[:families]
+        }
+
+    series = everywhere(
+        {
+            f'gadgetron_activity{{{NODE},pod="a"}}': "2x10",
+            f'gadgetron_activity{{{NODE},pod="b"}}': "1x10",
+            'gadgetron_activity{namespace="imaging",service="other",pod="c"}': "9x10",
+            f'elastron_queue_length{{{GATEWAY},pool="default",pod="g1"}}': "4x10",
+            f'elastron_queue_length{{{GATEWAY},pool="default",pod="g2"}}': "1x10",
+        }
+    )
     test = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": "5s",

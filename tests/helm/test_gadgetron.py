@@ -230,7 +230,7 @@ def test_without_figures_keda_holds_the_fleet():
 def test_keda_finds_demand_where_no_node_tells_it():
     keda = _scaled(EXAMPLES / "everything-keda.yaml")
     trigger = keda["triggers"][0]
-    assert trigger["metadata"]["query"].startswith("(sum(gadgetron_activity{")
+    assert trigger["metadata"]["query"].startswith("(sum(max by (pod) (gadgetron_activity{")
     assert "or vector(0))" in trigger["metadata"]["query"]
     assert trigger["metadata"]["ignoreNullValues"] == "false"
     assert trigger["metadata"]["authModes"] == "bearer"
