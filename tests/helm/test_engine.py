@@ -79,7 +79,7 @@ def _program(path: Path, text: str) -> None:
 
 def _start(scripts: Path, shell: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [shell, str(scripts / "start.sh"), "-p", "9002"],
+        [shutil.which(shell) or shell, str(scripts / "start.sh"), "-p", "9002"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -116,6 +116,31 @@ def test_it_waits_for_the_storage_server(scripts: Path, door: Door):
     assert out == "up\n"
     assert len(door.asked) > 3
     assert set(door.asked) == {"GET /healthcheck"}
+
+
+def test_sigterm_ends_the_wait_for_the_storage_server(scripts: Path, door: Door):
+    door.failures = 10_000
+    process = _start(scripts, SHELLS[0], ELASTRON_STORAGE_ADDRESS=door.url)
+    deadline = time.monotonic() + WAIT_S
+    while not door.asked:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WAIT_S)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_an_image_without_curl_and_wget_starts_at_once(scripts: Path, door: Door):
+    _program(scripts / "gadgetron", "echo up\n")
+    tools = scripts / "tools"
+    tools.mkdir()
+    for name in ("mkfifo", "rm", "sleep", "tee"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    process = _start(
+        scripts, SHELLS[0], ELASTRON_STORAGE_ADDRESS=door.url, PATH=f"{scripts}:{tools}"
+    )
+    out, _ = process.communicate(timeout=WAIT_S)
+    assert out == "up\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)

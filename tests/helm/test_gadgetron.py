@@ -379,6 +379,15 @@ def test_helm_test_finds_the_pod_whose_log_it_shows():
     assert pod["spec"]["containers"][0]["args"] == ["check", "gt1-gadgetron:9002"]
 
 
+def test_gateways_of_one_rollout_go_to_different_machines():
+    spec = named(render(CHART), "Deployment", "gt1-gadgetron-gateway")["spec"]
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    # Without it the old pods count as well, and two new ones may end up on one machine.
+    assert spread["matchLabelKeys"] == ["pod-template-hash"]
+    assert spread["labelSelector"]["matchLabels"] == spec["selector"]["matchLabels"]
+
+
 def _notes(folder: Path, *settings: str) -> str:
     """NOTES.txt, rendered as an object's text: `helm template` leaves it out."""
     chart = folder / CHART
