@@ -66,7 +66,9 @@ class Deployment:
     def value(self, value: Any) -> Any:
         """A value with its expressions evaluated."""
         if isinstance(value, dict):
-            return {self.value(key): self.value(item) for key, item in value.items()}
+            evaluated = {self.value(key): self.value(item) for key, item in value.items()}
+            # A property that is null is as good as left out.
+            return {key: item for key, item in evaluated.items() if item is not None}
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
@@ -155,6 +157,9 @@ class Deployment:
             "resourceGroup": lambda: {"name": self._group},
             "parameters": self._parameters.__getitem__,
             "guid": arm_guid,
+            "empty": lambda text: text == "",
+            "if": lambda condition, yes, no: yes if condition else no,
+            "null": lambda: None,
             "concat": lambda *parts: "".join(parts),
             "resourceId": lambda *path: _path(f"{self._home()}/providers", path),
             "subscriptionResourceId": lambda *path: _path(subscription, path),

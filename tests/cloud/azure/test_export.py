@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from elastron.cloud.azure.description import Aks
+from elastron.cloud.azure.description import Aks, make_aks
 from elastron.cloud.azure.export import SCHEMA, export_template
 from elastron.cloud.azure.plan import plan
 from elastron.cloud.azure.resource import resolve
@@ -109,6 +109,20 @@ def test_parameters_are_asked_for_only_where_they_are_needed():
         everything(kubernetes_version=None, access="certificate"), kubernetes_version="1.35"
     )
     assert set(template["parameters"]) == {"kubernetesVersion"}
+    plain = make_aks({"name": "mrrecon"})
+    wanted = resources(plain, FACTS)
+    azure = Memory()
+    azure.apply(plan(wanted, {}))
+    made = Deployment(
+        export_template(plain),
+        {},
+        subscription=SUBSCRIPTION,
+        tenant=FACTS.tenant_id,
+        group=plain.group,
+        properties={r.id.lower(): azure.by_key[r.key]["properties"] for r in wanted},
+    ).run()
+    (cluster,) = (each["body"] for path, each in made.items() if path.endswith("Clusters/mrrecon"))
+    assert "kubernetesVersion" not in cluster["properties"]
     assert template["parameters"]["kubernetesVersion"]["defaultValue"] == "1.35"
 
 

@@ -22,7 +22,10 @@ SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTempl
 _FACTS = Facts(
     subscription_id="00000000-0000-0000-0000-000000000000",
     tenant_id="[subscription().tenantId]",
-    kubernetes_version="[parameters('kubernetesVersion')]",
+    # Without a version Azure takes its default.
+    kubernetes_version=(
+        "[if(empty(parameters('kubernetesVersion')), null(), parameters('kubernetesVersion'))]"
+    ),
     user_object_id="[parameters('administratorObjectId')]",
 )
 _EXPRESSIONS = frozenset({_FACTS.tenant_id, _FACTS.kubernetes_version, str(_FACTS.user_object_id)})
@@ -35,7 +38,7 @@ def export_template(aks: Aks, *, kubernetes_version: str | None = None) -> dict[
     Args:
         aks: the description.
         kubernetes_version: default of the parameter kubernetesVersion, where the description
-            names no version. None: whoever deploys must say one.
+            names no version. None: the one that Azure calls its default.
     """
     wanted = resources(aks, _FACTS)
     by_key = {resource.key: resource for resource in wanted}
@@ -59,13 +62,11 @@ def export_template(aks: Aks, *, kubernetes_version: str | None = None) -> dict[
 def _parameters(aks: Aks, kubernetes_version: str | None) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if aks.kubernetes_version is None:
-        version: dict[str, Any] = {
+        made["kubernetesVersion"] = {
             "type": "string",
-            "metadata": {"description": "Such as 1.34; `az aks get-versions` tells which."},
+            "defaultValue": kubernetes_version or "",
+            "metadata": {"description": "Such as 1.34. Empty: what Azure calls its default."},
         }
-        if kubernetes_version is not None:
-            version["defaultValue"] = kubernetes_version
-        made["kubernetesVersion"] = version
     if aks.access is Access.ENTRA:
         made["administratorObjectId"] = {
             "type": "string",
