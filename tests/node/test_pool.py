@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from elastron.node.pool import WorkerPool, WorkerState
+from elastron.node import pool as pools
+from elastron.node.pool import Worker, WorkerPool, WorkerState
 from elastron.node.scoreboard import Scoreboard, SessionState
 from elastron.node.settings import NodeSettings
 from elastron.wire import encode
@@ -50,6 +51,64 @@ async def test_a_worker_serves_one_session_and_ends(pool: WorkerPool) -> None:
     await until(lambda: worker.pid is not None and not psutil.pid_exists(worker.pid))
     ours.close()
     board.close()
+
+
+async def serve(worker: Worker) -> None:
+    """A session whose client says CLOSE at once."""
+    ours, theirs = socket.socketpair()
+    board = Scoreboard()
+    assert worker.begin(SESSION, [theirs.fileno(), board.fd])
+    theirs.close()
+    ours.sendall(bytes(encode(Close())[0]))
+    report = await worker.report
+    assert report is not None
+    assert report["outcome"] == "ok"
+    assert report["memory_bytes"] >= 0
+    ours.close()
+    board.close()
+
+
+async def test_a_worker_stays_for_parts_of_its_scan(pool: WorkerPool) -> None:
+    first = await pool.take("one scan")
+    for _ in range(3):
+        await serve(first)
+        assert first.state is WorkerState.STAYING
+        other = await pool.take()
+        another = await pool.take("another scan")
+        assert len({first.pid, other.pid, another.pid}) == 3
+        assert await pool.take("one scan") is first
+        assert first.state is WorkerState.BUSY
+        assert await pool.take("one scan") is not first  # two parts at once
+    await serve(other)
+    assert await other.status == 0
+
+
+async def test_a_worker_does_not_stay_for_ever(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_STAY_S", 0.05)
+    worker = await pool.take("scan")
+    await serve(worker)
+    assert await worker.status == 0
+    assert worker.state is WorkerState.GONE
+    assert await pool.take("scan") is not worker
+
+
+async def test_no_more_stay_than_there_are_places(pool: WorkerPool) -> None:
+    workers = [await pool.take(f"scan {number}") for number in range(5)]
+    for worker in workers:
+        await serve(worker)
+    assert pool.count(WorkerState.STAYING) == 4
+    assert workers[0].state is WorkerState.GONE
+
+
+async def test_a_worker_that_dies_while_it_stays(pool: WorkerPool) -> None:
+    worker = await pool.take("scan")
+    await serve(worker)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    await until(lambda: worker.state is WorkerState.GONE)
+    assert await pool.take("scan") is not worker
 
 
 async def test_more_are_made_when_asked_for(pool: WorkerPool) -> None:

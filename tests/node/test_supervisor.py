@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from elastron.node import Node, NodeSettings
-from elastron.wire.messages import Close, ConfigName, HeaderXml
+from elastron.pipeline import parse_config, serialize_config
+from elastron.wire.messages import Close, ConfigName, ConfigXml, Error, HeaderXml, Message
+from elastron.wire.scan_mark import marked, new_mark
 
 from .harness import (
     HEADER,
@@ -119,6 +121,35 @@ def test_a_zygote_that_dies_is_replaced_and_sessions_go_on(node: NodeProcess) ->
     assert len(images(answer)) == 2
     for _ in range(5):  # more than were idle
         check_good_scan(node.port)
+
+
+def part(node: NodeProcess, mark: str, gadget: str = "EchoGadget") -> tuple[str, list[Message]]:
+    """A part of another node's scan: the log's number of the process, and the answer."""
+    config = ConfigXml(marked(serialize_config(parse_config(stream_config(gadget).xml)), mark))
+    before = len(node.events('"session begins"'))
+    with node.connect() as peer:
+        answer = peer.send(config, HeaderXml(HEADER), scan(), Close()).receive()
+    return node.wait_for_log('"session begins"', count=before + 1)["worker"], answer
+
+
+def test_parts_of_one_scan_share_a_process_and_no_others_do(node: NodeProcess) -> None:
+    one, other = new_mark(), new_mark()
+    workers = [part(node, mark)[0] for mark in (one, one, other, one, other)]
+    assert workers[0] == workers[1] == workers[3]
+    assert workers[2] == workers[4] != workers[0]
+    check_good_scan(node.port)
+    assert node.events('"session begins"')[-1]["worker"] not in workers
+    ended = node.wait_for_log('"session ended"', count=len(node.events('"session begins"')))
+    assert ended["memory_bytes"] >= 0
+
+
+def test_a_part_that_fails_ends_its_process(node: NodeProcess) -> None:
+    mark = new_mark()
+    first, _ = part(node, mark)
+    failed, answer = part(node, mark, "FailGadget:how=raise")
+    assert failed == first
+    assert isinstance(answer[0], Error)
+    assert part(node, mark)[0] != first
 
 
 def test_workers_end_with_their_session(node: NodeProcess) -> None:

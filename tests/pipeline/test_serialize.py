@@ -28,6 +28,7 @@ from elastron.pipeline.config import (
     Writer,
 )
 from elastron.pipeline.load import _stock_folder
+from elastron.wire.scan_mark import marked, new_mark
 
 words = st.text("abcXYZ019_ .<>&\"'é", max_size=12).map(str.strip)
 names = words.filter(bool)
@@ -129,6 +130,9 @@ def test_what_we_write_is_written_by_a_node(config: Config) -> None:
     xml = serialize_config(config)
     assert written_by_node(xml, parse_config(xml))
     assert written_by_node(xml + b"\0", parse_config(xml))
+    sent = marked(xml, new_mark())
+    assert parse_config(sent) == parse_config(xml)
+    assert written_by_node(sent, parse_config(sent))
 
 
 @pytest.mark.parametrize("name", stock_config_names())

@@ -23,9 +23,13 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
+        self.reset()
+        self._base = _status_bytes("VmRSS")
+
+    def reset(self) -> None:
+        """Forget the peak; growth still counts from the beginning."""
         with contextlib.suppress(OSError):  # elsewhere than on Linux, or forbidden
             Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
-        self._base = _status_bytes("VmRSS")
 
     def growth(self) -> int | None:
         """Bytes; None where the kernel does not tell."""

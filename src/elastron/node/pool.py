@@ -1,7 +1,9 @@
 """Worker processes: kept warm by the zygote, one session each, replaced in the background.
 
-A worker serves one session and ends: nothing of one scan (memory, state of a custom gadget,
-patient data) can reach the next, and a fork costs less than it is worth to avoid.
+A worker serves one scan and ends: nothing of one scan (memory, state of a custom gadget, patient
+data) can reach the next, and a fork costs less than it is worth to avoid. Parts of another node's
+scan come one by one, each in a session of its own; a worker stays for those of the scan it has
+worked on, for a while.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ _STATUS_WAIT_S = 1.0
 _TAKE_TIMEOUT_S = 30.0
 _REFORK_PAUSE_S = 1.0
 _REFILL_PAUSE_S = 0.05
+#: As long as a node waits for more data of a part before it takes it for complete.
+_STAY_S = 10.0
 _RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -37,6 +41,7 @@ class WorkerState(StrEnum):
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
+    STAYING = "staying"  # for another part of its scan
     GONE = "gone"
 
 
@@ -44,7 +49,9 @@ class Worker:
     """The supervisor's handle on one worker process.
 
     Attributes:
-        report: what the session came to; None when the worker died without saying so.
+        scan: the mark of the scan it works on, if it is another node's.
+        sessions: how many it was given.
+        report: what the last session came to; None when the worker died without saying so.
         status: the process's wait status, once known.
     """
 
@@ -53,14 +60,19 @@ class Worker:
         self.channel = channel
         self.pid: int | None = None
         self.state = WorkerState.STARTING
+        self.scan: str | None = None
+        self.sessions = 0
         loop = asyncio.get_running_loop()
         self.report: asyncio.Future[dict[str, Any] | None] = loop.create_future()
         self.status: asyncio.Future[int] = loop.create_future()
 
     def begin(self, session: dict[str, Any], fds: list[int]) -> bool:
         """Hand a session over; False when the worker has just died."""
+        self.sessions += 1
+        if self.state is not WorkerState.GONE and self.report.done():
+            self.report = asyncio.get_running_loop().create_future()
         try:
-            self.channel.send({"session": session}, fds)
+            self.channel.send({"session": session | {"part": self.scan is not None}}, fds)
         except OSError:
             return False
         return True
@@ -137,12 +149,25 @@ class WorkerPool:
             f"no worker process came up within {timeout_s:g} s; the log above says why"
         )
 
-    async def take(self) -> Worker:
+    async def take(self, scan: str | None = None) -> Worker:
         """An idle worker, which is busy from now on.
+
+        Args:
+            scan: mark of another node's scan; one that has worked on it is preferred.
 
         Raises:
             CapacityError: none came up in time.
         """
+        if scan is not None:
+            for worker in self._workers.values():
+                if worker.state is WorkerState.STAYING and worker.scan == scan:
+                    worker.state = WorkerState.BUSY
+                    return worker
+        worker = await self._take_fresh()
+        worker.scan = scan
+        return worker
+
+    async def _take_fresh(self) -> Worker:
         while self._idle:
             worker = self._idle.popleft()
             if worker.state is WorkerState.IDLE:
@@ -296,7 +321,10 @@ class WorkerPool:
                 self._started.set()
                 self._offer(worker)
             elif "finished" in letter.body and not worker.report.done():
-                worker.report.set_result(letter.body["finished"])
+                report = letter.body["finished"]
+                if report.pop("stays"):
+                    self._keep(worker)
+                worker.report.set_result(report)
 
     def _offer(self, worker: Worker) -> None:
         while self._takers:
@@ -309,9 +337,25 @@ class WorkerPool:
         worker.state = WorkerState.IDLE
         self._idle.append(worker)
 
+    def _keep(self, worker: Worker) -> None:
+        """Let a worker stay for more of its scan, another go if there are too many."""
+        worker.state = WorkerState.STAYING
+        staying = [each for each in self._workers.values() if each.state is WorkerState.STAYING]
+        if len(staying) > self._settings.capacity:
+            self._dismiss(min(staying, key=lambda each: each.number), None)
+        loop = asyncio.get_running_loop()
+        loop.call_later(_STAY_S, self._dismiss, worker, worker.sessions)
+
+    def _dismiss(self, worker: Worker, sessions: int | None) -> None:
+        """Let a worker that stays end; not if it has got a session since."""
+        if worker.state is WorkerState.STAYING and sessions in (None, worker.sessions):
+            self._forget(worker)  # it sees its channel close, and ends
+
     def _on_worker_death(self, worker: Worker) -> None:
         was = worker.state
         self._forget(worker)
+        if was is WorkerState.STAYING:
+            return
         if was is WorkerState.STARTING:
             self._log.error("a worker died while starting; another try in a second")
             asyncio.get_running_loop().call_later(_REFORK_PAUSE_S, self._refill)

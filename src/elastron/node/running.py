@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ class RunningSession:
         sock: the client's; the worker has it too.
         board: what the worker tells while it works.
         log: bound with the id.
+        scan: mark of another node's scan of which this is a part.
         worker: None until one is free.
+        report: what the worker says at the end.
         started: at the client's first byte (monotonic, s).
         stop_reason: told the client, once somebody wants the session to end.
         stop_outcome: what it then counts as.
@@ -33,7 +36,9 @@ class RunningSession:
     sock: socket.socket
     board: Scoreboard
     log: Any
+    scan: str | None = None
     worker: Worker | None = None
+    report: asyncio.Future[dict[str, Any] | None] | None = None
     started: float = field(default_factory=time.monotonic)
     stop_reason: str | None = None
     stop_outcome: Outcome = Outcome.CANCELLED

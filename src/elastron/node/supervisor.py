@@ -1,7 +1,7 @@
 """The supervisor: accepts connections, gives each to a worker process, watches, cleans up.
 
-It reads nothing of a scan but the fact that a first byte has come; so whatever a client sends, it
-cannot harm the node itself.
+It reads nothing of a scan but its first bytes, to see whether another node sends a part of a scan
+that a worker is warm for; so whatever a client sends, it cannot harm the node itself.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ from elastron.node.status import status_of
 from elastron.service.address import Address
 from elastron.service.listening import listen, peer_name, tune
 from elastron.wire.faults import Fault, fault_words
+from elastron.wire.scan_mark import OPENING_BYTES, mark_of
 
 _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
 _LEAVING_MAX = 16
+#: A worker that has said CLOSE reports within this time, as a rule.
+_REPORT_WAIT_S = 0.1
 
 
 class Node:
@@ -247,7 +250,10 @@ class Node:
             if len(self._connections) > self._connections_max:
                 self.metrics.refused.labels("flood").inc()
                 return  # without a word: words cost time and descriptors
-            if self._refusal() is None and not await self._first_byte(sock, log, peer):
+            opening = b""
+            if self._refusal() is None and not (
+                opening := await self._first_bytes(sock, log, peer)
+            ):
                 return
             if (refusal := self._refusal()) is not None:
                 reason, text = refusal
@@ -255,7 +261,9 @@ class Node:
                 log.warning("refused", peer=peer, reason=text)
                 await farewell.refuse(sock, text, self.settings)
                 return
-            session = RunningSession(session_id, peer, sock, Scoreboard(), log)
+            session = RunningSession(
+                session_id, peer, sock, Scoreboard(), log, scan=mark_of(opening)
+            )
             self._sessions[session_id] = session
             self._unoccupied.clear()
             try:
@@ -292,16 +300,22 @@ class Node:
             )
         return None
 
-    async def _first_byte(self, sock: socket.socket, log: Any, peer: str) -> bool:
-        """Wait until the client speaks; a silent one holds no worker."""
+    async def _first_bytes(self, sock: socket.socket, log: Any, peer: str) -> bytes:
+        """Wait until the client speaks; a silent one holds no worker.
+
+        Returns:
+            What it said first, left in the socket; nothing when it left, or is to be refused.
+        """
         timeout_s = self.settings.handshake_timeout_s
         try:
             with contextlib.suppress(BlockingIOError):  # most clients speak at once
-                if sock.recv(1, socket.MSG_PEEK):
-                    return True
+                if opening := sock.recv(OPENING_BYTES, socket.MSG_PEEK):
+                    return opening
             await asyncio.wait_for(farewell.readable(sock, self._silent), timeout_s)
-            if self.draining or sock.recv(1, socket.MSG_PEEK):
-                return True
+            if self.draining:
+                return b"?"  # whatever it is, it is refused
+            if opening := sock.recv(OPENING_BYTES, socket.MSG_PEEK):
+                return opening
             log.debug("connected and left without a word", peer=peer)
             self.metrics.sessions.labels("probe").inc()
         except TimeoutError:
@@ -313,7 +327,7 @@ class Node:
         except OSError as error:
             log.debug("connection lost before a first byte", peer=peer, reason=error.strerror)
             self.metrics.sessions.labels("probe").inc()
-        return False
+        return b""
 
     # --- sessions -------------------------------------------------------------------------------
 
@@ -338,7 +352,7 @@ class Node:
 
     async def _work(self, session: RunningSession) -> tuple[Outcome, dict[str, Any]]:
         try:
-            worker = await self._hand_over(session)
+            worker, reported = await self._hand_over(session)
         except CapacityError as error:
             words = fault_words(Fault.NODE_FULL, f": {error}")
             await farewell.refuse(session.sock, words, self.settings)
@@ -346,7 +360,7 @@ class Node:
         try:
             with self._departures.watching(session.sock, lambda why: self._left(session, why)):
                 report = await asyncio.wait_for(
-                    asyncio.shield(worker.report), self.settings.total_timeout_s
+                    asyncio.shield(reported), self.settings.total_timeout_s
                 )
         except TimeoutError:
             self._stop_session(
@@ -354,7 +368,7 @@ class Node:
                 f"session lasted longer than {self.settings.total_timeout_s:g} s",
                 Outcome.TIMEOUT,
             )
-            report = await worker.report
+            report = await reported
         except asyncio.CancelledError:
             worker.kill()
             raise
@@ -365,7 +379,11 @@ class Node:
             outcome = session.stop_outcome
         return outcome, report
 
-    async def _hand_over(self, session: RunningSession) -> Worker:
+    async def _hand_over(
+        self, session: RunningSession
+    ) -> tuple[Worker, asyncio.Future[dict[str, Any] | None]]:
+        if session.scan is not None:
+            await self._part_before(session.scan)
         running = max(1, self.running)
         share = available_cores() // running - 1  # one to receive with
         letter = {
@@ -375,13 +393,20 @@ class Node:
             "status": status_of(self) | {"running": running - 1},
         }
         while True:
-            worker = await self._pool.take()
+            worker = await self._pool.take(session.scan)
             if worker.begin(letter, [session.sock.fileno(), session.board.fd]):
-                session.worker = worker
+                session.worker, session.report = worker, worker.report
                 session.log.info("session begins", peer=session.peer, worker=worker.pid)
                 if session.stop_reason is not None:
-                    self._insist(worker, session.stop_reason)
-                return worker
+                    self._insist(session, worker, session.stop_reason)
+                return worker, session.report
+
+    async def _part_before(self, scan: str) -> None:
+        """Wait for the worker of a part whose parent has all of it, and sends the next one."""
+        for each in self._sessions.values():
+            if each.scan == scan and each.report is not None and not each.board.state.running:
+                await asyncio.wait({each.report}, timeout=_REPORT_WAIT_S)
+                return
 
     async def _mourn(
         self, session: RunningSession, worker: Worker
@@ -410,8 +435,15 @@ class Node:
         session.stop_reason, session.stop_outcome = reason, outcome
         session.log.warning("session is stopped", reason=reason)
         if session.worker is not None:
-            self._insist(session.worker, reason)
+            self._insist(session, session.worker, reason)
 
-    def _insist(self, worker: Worker, reason: str) -> None:
+    def _insist(self, session: RunningSession, worker: Worker, reason: str) -> None:
+        if session.report is None or session.report.done():
+            return  # the worker may have another session by now
+
+        def kill() -> None:
+            if session.report is worker.report:
+                worker.kill()
+
         worker.cancel(reason)
-        asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, worker.kill)
+        asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, kill)

@@ -30,6 +30,7 @@ from elastron.wire.messages import (
     Response,
     Text,
 )
+from elastron.wire.scan_mark import marked, new_mark
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -141,9 +142,13 @@ class Remote:
         return cast(Peers, self.peers).connect(peer)
 
     def greeting(self) -> list[Buffer]:
-        """What a peer is sent first: the config by value, then the MRD header."""
+        """What peers are sent first: the config by value, then the MRD header.
+
+        The config has a mark, another with each call: those that get the same work on one scan.
+        """
         header = serialize_header(self.context.header)
-        messages = (ConfigXml(serialize_config(self.inner)), HeaderXml(header))
+        config = marked(serialize_config(self.inner), new_mark())
+        messages = (ConfigXml(config), HeaderXml(header))
         return [buffer for message in messages for buffer in encode(message)]
 
 

@@ -26,9 +26,7 @@ from elastron.pipeline.config import (
     Stream,
     Writer,
 )
-
-#: As pugixml writes it.
-_DECLARATION = b'<?xml version="1.0"?>\n'
+from elastron.wire.scan_mark import XML_DECLARATION, unmarked
 
 
 def serialize_config(config: Config) -> bytes:
@@ -41,7 +39,7 @@ def serialize_config(config: Config) -> bytes:
     _readers(root, config.readers)
     _writers(root, config.writers)
     _stream(root, config.stream)
-    return _DECLARATION + tostring(root, encoding="utf-8")
+    return XML_DECLARATION + tostring(root, encoding="utf-8")
 
 
 def written_by_node(xml: bytes, config: Config) -> bool:
@@ -51,8 +49,8 @@ def written_by_node(xml: bytes, config: Config) -> bool:
         xml: as received.
         config: what `parse_config` made of it.
     """
-    body = xml.rstrip(b"\0")
-    if not body.startswith(_DECLARATION.rstrip()):
+    body = unmarked(xml.rstrip(b"\0"))
+    if not body.startswith(XML_DECLARATION.rstrip()):
         return False
     return _plain(body) == _plain(serialize_config(config))
 
