@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -203,6 +204,25 @@ async def test_an_api_that_refuses_removes_nothing(certificate: Path, account: P
             assert len(told) == 1
             api.code = 200
             await until(lambda: told[-1] == [], "the empty list, once it is sure")
+
+
+async def test_an_api_that_was_away_for_long_is_soon_asked_again(
+    account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            raise asyncio.CancelledError
+
+    slices = EndpointSlices("nodes", url="https://127.0.0.1:1", folder=account)
+    source = KubernetesSource(slices, port=None, admin_port=None, pool="p")
+    monkeypatch.setattr("elastron.gateway.discovery.asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await source.watch(lambda _: None)
+    assert pauses[0] == 1
+    assert max(pauses) <= 5
 
 
 async def test_missing_rights(certificate: Path, account: Path) -> None:

@@ -28,6 +28,8 @@ _FILE_BYTES_MAX = 4 << 20
 _FILE_LOOK_S = 0.2
 #: Most nodes one source may tell: a mistake (a wildcard name, say) must not flood the network.
 _NODES_MAX = 10_000
+#: Between two questions to an API that is away. Nodes that come meanwhile stand idle so long.
+_API_PAUSE_S_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class KubernetesSource:
                 except ElastronError as error:
                     trouble.met(error)
                     await asyncio.sleep(pause_s)
-                    pause_s = min(30.0, pause_s * 2)
+                    pause_s = min(_API_PAUSE_S_MAX, pause_s * 2)
 
     def _nodes(self, endpoints: list[Any]) -> list[Found]:
         found: dict[str, Found] = {}
