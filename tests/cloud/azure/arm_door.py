@@ -220,7 +220,10 @@ class Door:
             parsed = parse(path)
             assert parsed is not None
             return {"id": path, "name": parsed.name, "type": parsed.type, "properties": {}}
-        if parse(path) is None and not is_group(path):
+        parsed = parse(path)
+        if parsed is not None:
+            azure.check_registered(parsed.type.split("/")[0])
+        elif not is_group(path):
             raise ArmError(404, "InvalidResourceType", f"Nothing is at {path}.")
         return azure.get(path)
 

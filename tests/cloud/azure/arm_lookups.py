@@ -158,7 +158,7 @@ class Lookups:
         self.azure.check_registered("Microsoft.ContainerService")
         if place not in LOCATIONS:
             raise ArmError(
-                404,
+                400,
                 "NoRegisteredProviderFound",
                 f"No registered resource provider found for '{place}'.",
             )

@@ -61,7 +61,7 @@ def additions(aks: Aks) -> list[Addition]:
         out.append(
             Addition("prometheus", "kube-prometheus-stack", _PROMETHEUS, _MONITORING, _prometheus())
         )
-        if aks.fleet.autoscaler is Autoscaler.HPA:
+        if aks.autoscaler is Autoscaler.HPA:
             rules = adapter_values()
             out.append(
                 Addition(

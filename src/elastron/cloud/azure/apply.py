@@ -74,6 +74,8 @@ class Applying:
         try:
             while self._waiting or self._running:
                 self._start_what_can()
+                if not self._running and self._waiting:
+                    raise RuntimeError("changes wait for each other: a bug in their order")
                 self._look()
         except ElastronError:
             going_on = ", ".join(describe(one.change.resource) for one in self._running.values())

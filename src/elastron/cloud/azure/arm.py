@@ -104,7 +104,7 @@ class Arm:
     # -- single requests -----------------------------------------------------------------------
 
     def get(self, path: str, api_version: str, **query: str) -> dict[str, Any] | None:
-        """A resource or another answer; None: it is not there (404).
+        """A resource or another answer; None: it is not there.
 
         Args:
             path: from /subscriptions on.
@@ -116,7 +116,7 @@ class Arm:
             DeadlineError: it does not answer.
         """
         reply = self._send("GET", self._url(path, api_version, query), f"reading {_short(path)}")
-        return None if reply.status == 404 else _object(reply, path)
+        return None if reply.status >= 400 else _object(reply, path)
 
     def list(self, path: str, api_version: str, **query: str) -> list[dict[str, Any]]:
         """All entries of a list, page after page; a parent that is not there has none."""
@@ -124,7 +124,7 @@ class Arm:
         url: str | None = self._url(path, api_version, query)
         for _ in range(_PAGES_MAX):
             reply = self._send("GET", url, f"listing {_short(path)}")
-            if reply.status == 404:
+            if reply.status >= 400:
                 return out
             page = _object(reply, path)
             out.extend(page.get("value") or [])
@@ -138,8 +138,8 @@ class Arm:
         doing = f"asking for {_short(path)}"
         given = {} if body is None else body
         reply = self._send("POST", self._url(path, api_version, query), doing, given)
-        if reply.status == 404:
-            raise to_error(404, reply.body, doing=doing)
+        if reply.status >= 400:
+            raise to_error(reply.status, reply.body, doing=doing)
         return _object(reply, path) if reply.body is not None else {}
 
     def act(self, path: str, api_version: str, body: Any, what: str) -> Any:
@@ -167,8 +167,8 @@ class Arm:
                 )
             self.clock.sleep(min(reply.wait_s(POLL_S), POLL_S_MAX))
             reply = self._send("GET", self._own(url), doing)
-        if reply.status == 404:
-            raise to_error(404, reply.body, doing=doing)
+        if reply.status >= 400:
+            raise to_error(reply.status, reply.body, doing=doing)
         return reply.body
 
     # -- changes -------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class Arm:
     def begin_delete(self, path: str, api_version: str, what: str, **query: str) -> Operation:
         """Delete a resource; one that is not there is deleted already."""
         reply = self._send("DELETE", self._url(path, api_version, query), f"deleting {what}")
-        if reply.status == 404:
+        if reply.status >= 400:
             reply = Reply(204, None)
         return self._begun(reply, path, api_version, what, delete=True)
 
@@ -258,7 +258,7 @@ class Arm:
         reply = self._send("GET", self._own(operation.url), f"waiting for {operation.what}")
         body = reply.body if isinstance(reply.body, dict) else {}
         state = str(body.get("status", ""))
-        if reply.status == 404 or state.lower() == "succeeded":
+        if reply.status >= 400 or state.lower() == "succeeded":
             operation.ask_resource()
         elif has_failed(state):
             raise to_error(None, body, doing=_doing(operation))
@@ -280,7 +280,7 @@ class Arm:
     def _look_at_resource(self, operation: Operation) -> None:
         url = self._url(operation.id, operation.api_version)
         reply = self._send("GET", url, f"waiting for {operation.what}")
-        if reply.status == 404:
+        if reply.status >= 400:  # it is not there
             if operation.delete:
                 operation.end(None)
                 return  # else it is not known here yet: its deadline counts
@@ -320,7 +320,7 @@ class Arm:
     ) -> Reply:
         """Send a request until there is an answer that waiting does not change.
 
-        404 is an answer to GET and DELETE; every other refusal is raised where `raises`.
+        That a thing is not there is an answer; other refusals are raised where `raises`.
         """
         url = self._own(url)
         began, pause_s = self.clock.now(), _PAUSE_S_FIRST

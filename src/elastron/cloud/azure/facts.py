@@ -27,9 +27,9 @@ def ask_facts(aks: Aks, arm: Arm, login: Login) -> Facts:
     try:
         answer = arm.get(path, api_version("Microsoft.ContainerService"))
     except CloudError as error:
-        if error.code != "MissingSubscriptionRegistration":
+        if error.code != "NoRegisteredProviderFound":
             raise
-        answer = None
+        answer = None  # no such location, which is told with all else that is wrong
     version = aks.kubernetes_version or ""
     if answer is not None:
         version = choose_version(answer, aks.kubernetes_version, aks.location)

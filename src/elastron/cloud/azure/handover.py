@@ -132,7 +132,7 @@ class Into:
     ) -> tuple[tuple[str, str], ...]:
         """Bring the cluster to what is described; see `hand_over`."""
         self._reach(aks)
-        self._share(aks)
+        self.share(aks)
         for addition in additions(aks):
             self._add(addition)
         changed = self._fleet(aks, answers)
@@ -157,7 +157,8 @@ class Into:
             "command again: it goes on with the fleet."
         )
 
-    def _share(self, aks: Aks) -> None:
+    def share(self, aks: Aks) -> None:
+        """Make the class of shared volumes, or make it again where it is to be another."""
         wanted = share_class(aks)
         if wanted is None:
             return

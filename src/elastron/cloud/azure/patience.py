@@ -57,6 +57,7 @@ _UNSEEN_CODES = frozenset(
         "resourcenotfound",
     }
 )
+_NEVER_USED_CODES = frozenset({"missingsubscriptionregistration", "subscriptionnotregistered"})
 _WRONG_QUESTION_CODES = frozenset(
     {"invalidresourcetype", "subscriptionnotfound", "invalidsubscriptionid"}
 )
@@ -87,7 +88,12 @@ def why_wait(reply: Reply, *, builds_on: bool) -> Why | None:
 
 
 def is_absence(reply: Reply) -> bool:
-    """Whether a 404 says that the thing is not there, and not that the question was wrong."""
-    if reply.status != 404:
-        return False
-    return read_problem(reply.body).code.lower() not in _WRONG_QUESTION_CODES
+    """Whether a refusal to tell says that the thing is not there.
+
+    Not so a 404 that says the question was wrong; but so, whatever its status, that the
+    subscription never had anything of that service.
+    """
+    code = read_problem(reply.body).code.lower()
+    if code in _NEVER_USED_CODES:
+        return True
+    return reply.status == 404 and code not in _WRONG_QUESTION_CODES
