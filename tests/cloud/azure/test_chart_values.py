@@ -33,7 +33,7 @@ def rendered(aks: Aks, tmp_path: Path) -> tuple[Object, ...]:
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump(fleet_values(aks, answers(aks))))
     release = ("template", aks.fleet.release, str(CHART), "-n", aks.fleet.namespace)
-    result = helm(*release, "-f", str(values))
+    result = helm(*release, "--api-versions", "keda.sh/v1alpha1", "-f", str(values))
     assert result.returncode == 0, result.stderr
     return tuple(each for each in yaml.safe_load_all(result.stdout) if each)
 
@@ -70,6 +70,52 @@ def test_nodes_run_on_the_pool_for_scans_and_tolerate_its_taints(tmp_path):
         ("scans", None, "NoExecute"),
     }
     assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "cores", "pods"),
+    [
+        ("Standard_D8s_v5", "2", 3),
+        ("Standard_D4s_v5", "1", 3),
+        ("Standard_D32s_v5", "8", 3),
+        ("Standard_F2s_v2", "1", 1),
+        ("Standard_NC4as_T4_v3", None, 1),
+        ("Standard_Strange", "1", 1),
+    ],
+)
+def test_pods_ask_for_so_much_that_machines_are_added(size, cores, pods):
+    aks = make_aks({"name": "mrrecon", "pools": {"p": {"vm_size": size, "max": 4}}})
+    values = fleet_values(aks, answers(aks))
+    assert values["resources"].get("requests", {}).get("cpu") == cores
+    assert values["hpa"]["maxReplicas"] == 4 * pods
+
+
+def test_with_keda_nothing_runs_while_nobody_scans_and_gpus_are_a_pool_of_their_own(tmp_path):
+    gpu = {"vm_size": "Standard_NC4as_T4_v3", "max": 2}
+    aks = make_aks(
+        {
+            "name": "mrrecon",
+            "pools": {"userpool": {}, "gpu": gpu},
+            "fleet": {"autoscaler": "keda"},
+        }
+    )
+    scaled = {
+        each["metadata"]["name"]: each["spec"]
+        for each in of_kind(rendered(aks, tmp_path), "ScaledObject")
+    }
+    assert set(scaled) == {"gt1-gadgetron-node", "gt1-gadgetron-node-gpu"}
+    assert scaled["gt1-gadgetron-node"]["idleReplicaCount"] == 0
+    assert scaled["gt1-gadgetron-node-gpu"]["minReplicaCount"] == 0
+    assert scaled["gt1-gadgetron-node-gpu"]["maxReplicaCount"] == 2
+    node = named(rendered(aks, tmp_path), "Deployment", "gt1-gadgetron-node-gpu")
+    spec = pod_of(node)
+    assert spec is not None
+    assert spec["nodeSelector"] == {"agentpool": "gpu"}
+    assert spec["tolerations"][0]["value"] == "gpu"
+    # The HPA would keep a machine with a GPU for nobody.
+    assert "pools" not in fleet_values(
+        make_aks({"name": "mrrecon", "pools": {"a": {}, "b": gpu}}), answers(aks)
+    )
 
 
 @pytest.mark.parametrize("share", ["smb", "nfs", "none"])
@@ -112,7 +158,7 @@ def test_values_of_the_description_win(tmp_path):
         }
     )
     values = fleet_values(aks, answers(aks))
-    assert values["hpa"] == {"maxReplicas": 3}
+    assert values["hpa"]["maxReplicas"] == 3
     assert values["nodeSelector"] == {"agentpool": "gpu"}
     assert values["storageServer"]["blobs"] == "azure://mrreconsa/storage"
     rendered(aks, tmp_path)

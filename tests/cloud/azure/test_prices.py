@@ -44,7 +44,8 @@ def test_the_default_cluster_costs_what_its_parts_cost():
     result = estimate(make_aks({"name": "demo", "location": "West Europe"}), TABLE, Usage())
     system, user = 0.2 * HOURS_A_MONTH, 0.4 * HOURS_A_MONTH
     always = 0.03 * HOURS_A_MONTH + 25 * 3 + 100 * 0.02 + 320 * 0.06 + 2.5
-    assert result.month_min == pytest.approx(system + 20 + always)
+    # The HPA keeps one pod, and so one machine.
+    assert result.month_min == pytest.approx(system + 20 + user + 40 + always)
     # Machines of 8 cores get a system disk of 256 GiB.
     assert result.month_max == pytest.approx(3 * (system + 20) + 10 * (user + 40) + always)
     assert result.unknown == ()
@@ -65,6 +66,14 @@ def test_least_is_never_more_than_most_and_all_is_told(aks):
     assert all(key.startswith("spot/") for key in result.unknown)
 
 
+def test_with_keda_no_machine_is_paid_for_while_nobody_scans():
+    aks = make_aks({"name": "demo", "fleet": {"autoscaler": "keda"}})
+    (line,) = (
+        line for line in estimate(aks, TABLE).lines if line.what.startswith("pool userpool: 0")
+    )
+    assert line.month_min == 0
+
+
 def test_prices_of_ones_own_win():
     aks = make_aks({"name": "demo", "prices": {"vm/Standard_D4s_v5": 0}})
     line = estimate(aks, TABLE).lines[0]
@@ -72,7 +81,7 @@ def test_prices_of_ones_own_win():
 
 
 def test_what_has_no_price_is_told_and_not_taken_for_nothing():
-    aks = make_aks({"name": "demo", "pools": {"gpu": {"vm_size": "Standard_NC4as_T4_v3"}}})
+    aks = make_aks({"name": "demo", "pools": {"a": {}, "gpu": {"vm_size": "Standard_NC4as_T4_v3"}}})
     result = estimate(aks, TABLE)
     assert result.unknown == ("vm/Standard_NC4as_T4_v3",)
     line = next(line for line in result.lines if line.key == result.unknown[0])

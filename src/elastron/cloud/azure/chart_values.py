@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from elastron.cloud.azure.description import Aks
-from elastron.cloud.azure.description_parts import SPOT_TAINT
-from elastron.cloud.azure.description_services import Metrics, Share
+from elastron.cloud.azure.description_parts import Pool
+from elastron.cloud.azure.description_services import Autoscaler, Metrics, Share
 from elastron.cloud.azure.resource import Later, resolve
+from elastron.cloud.azure.sizes import read_size
 
 SHARE_CLASS = "elastron-shared"
 """Name of the class of volumes that several nodes share."""
+
+_GPU_IMAGE = "ghcr.io/elastron/elastron-gpu"
 
 
 def fleet_fullname(aks: Aks) -> str:
@@ -36,7 +39,7 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
     """
     client_id = Later("identity/storage", "properties.clientId")
     values: dict[str, Any] = {
-        "autoscaling": {"provider": aks.autoscaler.value},
+        "autoscaling": _autoscaling(aks),
         "storage": {"storageClass": SHARE_CLASS if aks.storage.share is not Share.NONE else ""},
         "storageServer": {
             "blobs": f"azure://{aks.storage_account}/{aks.storage.containers[0]}",
@@ -46,7 +49,7 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
         },
         "service": {"internalLoadBalancer": aks.network.internal_load_balancer},
         "dashboard": {"enabled": aks.monitoring.metrics is Metrics.CLUSTER},
-        **_placement(aks),
+        **_fleet_pools(aks),
     }
     return _merge(resolve(values, answers), aks.fleet.values)
 
@@ -92,20 +95,60 @@ def share_class(aks: Aks) -> dict[str, Any] | None:
     }
 
 
-def _placement(aks: Aks) -> dict[str, Any]:
-    """Nodes run on the scan pool, and tolerate what keeps others off."""
+def _autoscaling(aks: Aks) -> dict[str, Any]:
+    values: dict[str, Any] = {"provider": aks.autoscaler.value}
+    pool = None if aks.scan_pool is None else aks.pools[aks.scan_pool]
+    if aks.autoscaler is Autoscaler.KEDA and pool is not None and pool.min == 0:
+        values["keda"] = {"idleReplicas": 0}  # and so no machine while nobody scans
+    return values
+
+
+def _fleet_pools(aks: Aks) -> dict[str, Any]:
+    """Where nodes of the fleet run, and how many there may be."""
     if aks.scan_pool is None:
         return {}
     pool = aks.pools[aks.scan_pool]
-    placement: dict[str, Any] = {"nodeSelector": {"agentpool": aks.scan_pool}}
-    tolerations = [_toleration(taint) for taint in pool.all_taints if taint != SPOT_TAINT]
-    if pool.spot:
-        tolerations.append(_toleration(SPOT_TAINT))
-    if tolerations:
-        placement["tolerations"] = tolerations
-    if pool.has_gpu:
-        placement["resources"] = {"limits": {"nvidia.com/gpu": 1}}
-    return placement
+    values = _placement(aks.scan_pool, pool) | {"hpa": {"maxReplicas": pool.max * _pods(pool)}}
+    if aks.autoscaler is not Autoscaler.KEDA:
+        return values  # which never goes below one pod, and so one machine with a GPU
+    further = [
+        {
+            "name": name,
+            "image": {"repository": _GPU_IMAGE},
+            "needs": ["gpu"],
+            **_placement(name, other),
+            "hpa": {"minReplicas": 0, "maxReplicas": other.max},
+        }
+        for name, other in aks.pools.items()
+        if other.has_gpu and name != aks.scan_pool
+    ]
+    return values | ({"pools": further} if further else {})
+
+
+def _placement(name: str, pool: Pool) -> dict[str, Any]:
+    """On which machines pods run, what they tolerate there, and what they take."""
+    taints = pool.all_taints
+    return {
+        "nodeSelector": {"agentpool": name},
+        **({"tolerations": [_toleration(taint) for taint in taints]} if taints else {}),
+        "resources": {"limits": {"nvidia.com/gpu": 1}}
+        if pool.has_gpu
+        else {"requests": {"cpu": str(_cores(pool))}},
+    }
+
+
+def _cores(pool: Pool) -> int:
+    """Cores that a pod asks for: a quarter of its machine, or no machine would ever be added."""
+    size = read_size(pool.vm_size)
+    return max(1, size.cores // 4) if size is not None else 1
+
+
+def _pods(pool: Pool) -> int:
+    """Pods that find room on one machine, beside what AKS runs there."""
+    size = read_size(pool.vm_size)
+    if pool.has_gpu or size is None:
+        return 1
+    return max(1, (size.cores - 1) // _cores(pool))
 
 
 def _toleration(taint: str) -> dict[str, str]:

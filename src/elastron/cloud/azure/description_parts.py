@@ -104,8 +104,9 @@ class Pool(Nodes):
         default=0,
         ge=0,
         le=POOL_NODES_MAX,
-        description="Nodes at least. 0: no machine runs while nobody scans; the first scan then "
-        "waits some minutes for one.",
+        description="Nodes at least. 0: no machine runs while nobody scans (with "
+        "`fleet.autoscaler: keda`; hpa keeps one pod, and so one machine); the first scan then "
+        "waits minutes for one.",
     )
     max: int = Field(default=10, ge=1, le=POOL_NODES_MAX, description="Nodes at most.")
     gpu: bool | None = Field(

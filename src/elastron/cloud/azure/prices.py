@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elastron.cloud.azure.description import SYSTEM_POOL, Aks
 from elastron.cloud.azure.description_parts import OsDisk, Pool, SystemPool
-from elastron.cloud.azure.description_services import Metrics, Redundancy, Share, Tier
+from elastron.cloud.azure.description_services import Autoscaler, Metrics, Redundancy, Share, Tier
 from elastron.cloud.azure.names import same_place
 from elastron.cloud.azure.sizes import read_size
 from elastron.errors import ConfigError
@@ -176,8 +176,12 @@ def estimate(aks: Aks, table: PriceTable, usage: Usage | None = None) -> Estimat
     lines = [
         Line(what, key, least, most, prices.get(key), assumed)
         for what, key, least, most, assumed in [
-            *_pool_items(SYSTEM_POOL, aks.system_pool),
-            *(item for name, pool in aks.pools.items() for item in _pool_items(name, pool)),
+            *_pool_items(SYSTEM_POOL, aks.system_pool, aks.system_pool.min),
+            *(
+                item
+                for name, pool in aks.pools.items()
+                for item in _pool_items(name, pool, _least(aks, name))
+            ),
             *_fixed_items(aks),
             *_used_items(aks, usage or Usage()),
         ]
@@ -188,17 +192,23 @@ def estimate(aks: Aks, table: PriceTable, usage: Usage | None = None) -> Estimat
 _Item = tuple[str, str, float, float, bool]
 
 
-def _pool_items(name: str, pool: SystemPool | Pool) -> list[_Item]:
+def _least(aks: Aks, name: str) -> int:
+    """Machines that run though nobody scans: only KEDA takes the fleet's last pod away."""
+    is_held = name == aks.scan_pool and aks.fleet.install and aks.autoscaler is not Autoscaler.KEDA
+    return max(aks.pools[name].min, 1 if is_held else 0)
+
+
+def _pool_items(name: str, pool: SystemPool | Pool, least: int) -> list[_Item]:
     is_spot = isinstance(pool, Pool) and pool.spot
     kind = "spot" if is_spot else "vm"
-    hours = (pool.min * HOURS_A_MONTH, pool.max * HOURS_A_MONTH)
-    machines = f"{pool.min} to {pool.max} {pool.vm_size}{' (spot)' if is_spot else ''}"
+    hours = (least * HOURS_A_MONTH, pool.max * HOURS_A_MONTH)
+    machines = f"{least} to {pool.max} {pool.vm_size}{' (spot)' if is_spot else ''}"
     items: list[_Item] = [
         (f"pool {name}: {machines}", f"{kind}/{pool.vm_size}", *hours, False),
     ]
     if pool.os_disk is OsDisk.MANAGED:
         disk = _disk(pool)
-        items.append((f"pool {name}: system disks", f"disk/{disk}", pool.min, pool.max, False))
+        items.append((f"pool {name}: system disks", f"disk/{disk}", least, pool.max, False))
     return items
 
 
