@@ -224,6 +224,8 @@ class FleetCheck:
             if grown.wanted > before.wanted:
                 grown = self._wait_pool(name, lambda pool: pool.ready > before.ready, words)
             yield _grown_finding(before, grown, len(held))
+            for each in held:  # all of them: one that waits in the queue needs another's place
+                each.finish()
             verdicts = [each.result(self._timeout_s) for each in held]
         yield from _held_findings(verdicts)
         if grown.wanted <= before.wanted:
@@ -313,10 +315,11 @@ class FleetCheck:
             (each["address"] for each in admin.get("/fleet")["nodes"] if each["id"] == node), node
         )
         host = address.rpartition(":")[0].strip("[]")
-        for pod in pods(self._kubectl, pool.selector):
-            if pod.host and host in (pod.host, pod.name):
-                return pod.name
-        return None
+        there = pods(self._kubectl, pool.selector)
+        # The gateway calls a node by its pod, unless it knows it by DNS.
+        return next((pod.name for pod in there if node == pod.name), None) or next(
+            (pod.name for pod in there if pod.host and pod.host == host), None
+        )
 
     # --- the gateway ----------------------------------------------------------------------------
 
