@@ -37,6 +37,14 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def runs(pid: int) -> bool:
+    """Whether a process does; one that nobody has buried yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
 class Backend:
     """Stands for the gateway: answers QUERYs as one does; other bytes it sends back."""
 

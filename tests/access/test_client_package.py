@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from elastron.access.client_package import client_package
+from elastron.access.client_package import client_package, read_package
 from elastron.access.keyring import KeyFile, Keyring
 from elastron.errors import ConfigError
 from elastron.service.psk import PreSharedKey, parse_keys
@@ -74,6 +74,31 @@ def test_it_holds_its_own_key_only(tmp_path: Path) -> None:
         assert b"\n" not in path.read_bytes().replace(b"\r\n", b"")
         if path != keys:
             assert SECRET not in path.read_text()
+
+
+@pytest.mark.parametrize("connect", ["gateway.example.org:9002", "[2001:db8::1]:9003"])
+def test_it_is_read_again(tmp_path: Path, connect: str) -> None:
+    path = tmp_path / "site.zip"
+    path.write_bytes(client_package(KEY, connect=connect))
+    assert read_package(path) == (KEY, connect)
+    folder = unpack(path.read_bytes(), tmp_path)
+    assert read_package(folder) == read_package(tmp_path) == (KEY, connect)
+
+
+@needs_stunnel
+def test_stunnel_takes_an_ipv6_address(tmp_path: Path) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    accept = free_port()
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        server.settimeout(PATIENCE_S)
+        to = f"[::1]:{server.getsockname()[1]}"
+        package = client_package(KEY, connect=to, accept=f"127.0.0.1:{accept}")
+        with (
+            stunnel_in(unpack(package, tmp_path), accept),
+            socket.create_connection(("127.0.0.1", accept), timeout=PATIENCE_S),
+        ):
+            server.accept()[0].close()
 
 
 @pytest.mark.parametrize("address", ["host", "host:", "host:0", "host:70000", "a b:1", "h:1\nx=y"])

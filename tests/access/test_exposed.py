@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ import numpy as np
 import pytest
 
 from elastron.access.keyring import KeyFile
+from elastron.fleet.local.folder import Record, StateFolder
 from elastron.wire import encode
 from elastron.wire.messages import Close, Query
 from tests.access.charts import chart_stunnel, readme_stunnel
 from tests.access.fleet import Fleet
-from tests.access.programs import until
+from tests.access.programs import runs, until
 from tests.cli.conftest import RunningServer
 from tests.gateway.tls_parts import (
+    HAS_PSK,
     PATIENCE_S,
     needs_openssl,
     needs_stunnel,
@@ -283,5 +286,34 @@ def test_one_door_is_open_to_other_machines(fleet: Fleet) -> None:
         found = listeners(process_tree(server.process.pid))
         there = {port for host, port in found if not ipaddress.ip_address(host).is_loopback}
         assert there == {int(server.ready["exposed"].rpartition(":")[2])}
+    finally:
+        server.stop()
+
+
+# --- stunnel beside a gateway -------------------------------------------------------------------
+
+
+@pytest.mark.skipif(HAS_PSK, reason="the gateway of this Python ends TLS itself")
+@needs_stunnel
+def test_stunnel_stays_with_the_fleet_and_goes_with_it(fleet: Fleet, tmp_path: Path) -> None:
+    door = ("--expose", "psk", "--expose-at", "127.0.0.1:0", "--psk-file", str(fleet.keys))
+    server = RunningServer("--capacity", "1", "--storage", "none", "--lease", "0.5", *door)
+    exposed = int(server.ready["exposed"].rpartition(":")[2])
+    folder = StateFolder(server.state)
+
+    def record() -> Record | None:
+        return folder.record("stunnel")
+
+    try:
+        with readme_stunnel(tmp_path, fleet.key("site-a"), exposed) as port:
+            assert answers(port)
+            before = record()
+            assert before is not None
+            before.identity.signal(signal.SIGKILL)
+            until(lambda: (now := record()) is not None and now.ready and now != before)
+            assert answers(port)
+        alive = process_tree(server.process.pid) - {server.process.pid}
+        server.process.kill()
+        until(lambda: not any(map(runs, alive)))
     finally:
         server.stop()

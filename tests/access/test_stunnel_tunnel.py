@@ -20,7 +20,7 @@ from elastron.access.tunnel import TunnelError, check
 from elastron.errors import ElastronError
 from elastron.service.address import Address
 from elastron.service.psk import PreSharedKey
-from tests.access.programs import backend, program, stunnel_server, until
+from tests.access.programs import backend, program, runs, stunnel_server, until
 from tests.gateway.tls_parts import (
     OPENSSL,
     OTHER_SECRET,
@@ -173,11 +173,10 @@ async def test_stunnel_ends_with_us(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     pid = int(await process.stdout.readline())
-    there = Path(f"/proc/{pid}").exists
-    assert there()
+    assert runs(pid)
     process.send_signal(signal.SIGKILL)
     await process.wait()
-    await in_thread(lambda: until(lambda: not there()))
+    await in_thread(lambda: until(lambda: not runs(pid)))
 
 
 def test_no_stunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from elastron.access.files import read_small
 from elastron.errors import ConfigError
+from elastron.service.address import Address
 from elastron.service.psk import PreSharedKey, parse_keys, render_keys
 
 #: So that the same key gives the same package.
@@ -84,14 +85,15 @@ def read_package(path: Path) -> tuple[PreSharedKey, str]:
         ConfigError: it is no package.
     """
     conf, keys = (_entry(path, name) for name in ("stunnel.conf", "stunnel.secrets"))
-    connect = re.search(r"^\s*connect\s*=\s*(\S+)\s*$", conf, re.MULTILINE)
+    connect = re.search(r"^\s*connect\s*=\s*(\S+:\d+)\s*$", conf, re.MULTILINE)
     try:
         found = list(parse_keys(keys).values())
     except ConfigError as error:
         raise ConfigError(f"stunnel.secrets of {path}: {error}.") from None
     if connect is None or len(found) != 1:
         raise ConfigError(f"{path} does not say where to connect to, or has not one key only.")
-    return found[0], connect[1]
+    host, _, port = connect[1].rpartition(":")
+    return found[0], str(Address(host, int(port)))
 
 
 def _entry(path: Path, name: str) -> str:
@@ -117,6 +119,8 @@ def client_conf(*, connect: str, accept: str) -> str:
         match = _HOST_PORT.fullmatch(address)
         if match is None or not 0 < int(match[2]) <= 0xFFFF:
             raise ConfigError(f"{address!r} is not HOST:PORT, e.g. gateway.example.org:9002.")
+    # stunnel takes the last colon for the port's, and knows no brackets.
+    connect, accept = (re.sub(r"[][]", "", address) for address in (connect, accept))
     return _CONF.format(connect=connect, accept=accept)
 
 

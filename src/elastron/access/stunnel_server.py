@@ -120,8 +120,10 @@ class StunnelServer:
         self._apply()
         self._socket, self.address = listen(self.settings.listen)
         self._socket.setblocking(True)  # as stunnel would make it
+        # stunnel takes the last colon for the port's, and knows no brackets.
         accept = f"{self.address.host or '::'}:{self.address.port}"
-        conf = _CONF.format(keys=self._effective, listen=accept, connect=self.settings.connect)
+        connect = f"{self.settings.connect.host}:{self.settings.connect.port}"
+        conf = _CONF.format(keys=self._effective, listen=accept, connect=connect)
         write_secret(self._conf, conf)
         self.process = StunnelProcess(self._conf, self._socket, self._tell)
         if not await self.process.serving():
