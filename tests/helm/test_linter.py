@@ -112,7 +112,6 @@ def test_nothing_of_the_machine_is_touched(chart: str, values: Path):
         for volume in pod.get("volumes") or []:
             assert set(volume) <= VOLUMES, (name, volume)
         assert not pod["securityContext"].get("sysctls"), name
-        assert not pod.get("shareProcessNamespace"), name
         for container in pod["containers"]:
             assert not any("hostPort" in port for port in container.get("ports") or []), name
             assert not container["securityContext"].get("privileged"), name
