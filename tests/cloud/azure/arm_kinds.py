@@ -16,7 +16,25 @@ from tests.cloud.azure.arm_aks import (
     show_cluster,
 )
 from tests.cloud.azure.arm_errors import ArmError
-from tests.cloud.azure.arm_ids import Parsed, key, parse
+from tests.cloud.azure.arm_ids import Parsed, parse
+from tests.cloud.azure.arm_services import (
+    check_gateway,
+    check_registry,
+    check_role,
+    check_storage,
+    fill_blob_service,
+    fill_identity,
+    fill_ip,
+    fill_network,
+    fill_registry,
+    fill_role,
+    fill_storage,
+    fill_with,
+    fill_workspace,
+    identity_gone,
+    rule_delete,
+    workspace_delete,
+)
 
 if TYPE_CHECKING:
     from tests.cloud.azure.arm_state import Azure, Item
@@ -89,213 +107,6 @@ def registered_at_first() -> dict[str, tuple[str, float]]:
     return {name.lower(): ("Registered", 0.0) for name in names}
 
 
-def _fill(**added: Any) -> Callable[[Azure, Item, Json], None]:
-    """Defaults of the properties, where the body says nothing."""
-
-    def fill(azure: Azure, item: Item, before: Json) -> None:
-        properties = item.body.setdefault("properties", {})
-        for name, value in added.items():
-            properties.setdefault(name, value)
-        item.body["etag"] = f'W/"{azure.made}"'
-
-    return fill
-
-
-def _workspace(azure: Azure, item: Item, before: Json) -> None:
-    old = azure.deleted_workspaces.pop(key(item.id), None)  # within 14 days: it comes back
-    properties = item.body.setdefault("properties", {})
-    properties.setdefault("customerId", (old or {}).get("customerId") or azure.principal(item.id))
-    properties.setdefault("retentionInDays", 30)
-    properties.setdefault("publicNetworkAccessForIngestion", "Enabled")
-    properties["workspaceCapping"] = {"dailyQuotaGb": -1.0} | properties.get("workspaceCapping", {})
-    # This service answers in small letters.
-    sku = properties.get("sku", {"name": "pergb2018"})
-    properties["sku"] = {**sku, "name": sku["name"].lower()}
-
-
-def _workspace_delete(azure: Azure, item: Item, query: dict[str, str]) -> None:
-    if query.get("force", "").lower() != "true":
-        azure.deleted_workspaces[key(item.id)] = dict(item.body["properties"])
-
-
-def _storage(azure: Azure, item: Item, before: Json) -> None:
-    name = item.body["name"]
-    properties = item.body.setdefault("properties", {})
-    ends = {
-        one: f"https://{name}.{one}.core.windows.net/" for one in ("blob", "file", "queue", "table")
-    }
-    for one, value in {
-        "primaryEndpoints": ends,
-        "supportsHttpsTrafficOnly": True,
-        "creationTime": "2026-01-01T00:00:00Z",
-        "statusOfPrimary": "available",
-        "accessTier": "Hot",
-        "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": []},
-        "encryption": {"keySource": "Microsoft.Storage"},
-    }.items():
-        properties.setdefault(one, value)
-    item.body.setdefault("sku", {}).setdefault("tier", "Standard")
-
-
-def _check_storage(
-    azure: Azure, resource_id: str, parsed: Parsed, body: Json, old: Item | None
-) -> None:
-    if old is None:
-        answer = azure.places.check_name(parsed.name, own=False)
-        if not answer["nameAvailable"]:
-            code = (
-                "StorageAccountAlreadyTaken"
-                if answer["reason"] == "AlreadyExists"
-                else "AccountNameInvalid"
-            )
-            raise ArmError(409 if code.endswith("Taken") else 400, code, answer["message"])
-    if not {"sku", "kind"} <= body.keys():
-        raise ArmError(400, "MissingRequiredParameter", "sku and kind are required.")
-    if old is not None and body["kind"] != old.body["kind"]:
-        raise ArmError(400, "PropertyChangeNotAllowed", "The account kind cannot be changed.")
-
-
-def _identity(azure: Azure, item: Item, before: Json) -> None:
-    if not before:
-        from tests.cloud.azure.arm_state import TENANT
-
-        principal = azure.principal(item.id)
-        item.body["properties"] = {
-            "tenantId": TENANT,
-            "principalId": principal,
-            "clientId": f"c{principal[1:]}",
-        }
-
-
-def _identity_gone(azure: Azure, item: Item) -> None:
-    azure.principals.pop(item.body["properties"]["principalId"], None)
-
-
-def _check_role(
-    azure: Azure, resource_id: str, parsed: Parsed, body: Json, old: Item | None
-) -> None:
-    wanted = body.get("properties", {})
-    if not {"roleDefinitionId", "principalId"} <= wanted.keys():
-        raise ArmError(
-            400, "InvalidRoleAssignment", "roleDefinitionId and principalId are required."
-        )
-    if not azure.known(wanted["principalId"]):
-        raise ArmError(
-            400,
-            "PrincipalNotFound",
-            f"Principal {wanted['principalId'].replace('-', '')} does not exist in the directory "
-            "99999999-8888-7777-6666-555555555555. Check that you have the correct principal ID.",
-        )
-
-    def what(properties: Json) -> tuple[str, str]:
-        return properties["principalId"].lower(), properties["roleDefinitionId"].split("/")[
-            -1
-        ].lower()
-
-    if old is not None:
-        if what(old.body["properties"]) != what(wanted):
-            raise ArmError(
-                400,
-                "RoleAssignmentUpdateNotPermitted",
-                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
-            )
-        return
-    for item in azure.items.values():
-        if item.type.lower() == "microsoft.authorization/roleassignments":
-            other = parse(item.id)
-            assert other is not None
-            if key(other.scope) == key(parsed.scope) and what(item.body["properties"]) == what(
-                wanted
-            ):
-                raise ArmError(409, "RoleAssignmentExists", "The role assignment already exists.")
-
-
-def _role(azure: Azure, item: Item, before: Json) -> None:
-    parsed = parse(item.id)
-    assert parsed is not None
-    item.body["properties"] |= {
-        "scope": parsed.scope,
-        "createdOn": "2026-01-01T00:00:00Z",
-        "condition": None,
-    }
-    item.body["properties"].setdefault("principalType", "ServicePrincipal")
-    item.body["properties"].pop("provisioningState", None)
-
-
-def _network(azure: Azure, item: Item, before: Json) -> None:
-    properties = item.body.setdefault("properties", {})
-    properties.setdefault("enableDdosProtection", False)
-    properties.setdefault("virtualNetworkPeerings", [])
-    subnets = properties.get("subnets", [])
-    for subnet in subnets:
-        subnet["id"] = f"{item.id}/subnets/{subnet['name']}"
-        subnet["properties"].setdefault("delegations", [])
-        subnet["properties"].setdefault("privateEndpointNetworkPolicies", "Disabled")
-        subnet["properties"]["provisioningState"] = "Succeeded"
-    item.body["etag"] = f'W/"{azure.made}"'
-
-
-def _ip(azure: Azure, item: Item, before: Json) -> None:
-    item.body["sku"] = {"tier": "Regional", **item.body.get("sku", {})}
-    _fill(idleTimeoutInMinutes=4, ipTags=[], ipAddress="20.51.9.7", publicIPAddressVersion="IPv4")(
-        azure, item, before
-    )
-
-
-def _check_gateway(
-    azure: Azure, resource_id: str, parsed: Parsed, body: Json, old: Item | None
-) -> None:
-    sku = body.get("properties", {}).get("sku", {}).get("name", "")
-    if not sku.endswith("AZ"):
-        raise ArmError(
-            400,
-            "NonAzSkusNotAllowedForVPNGateway",
-            f"VPN gateway {resource_id} cannot be created or updated with the given non-AZ SKU. "
-            "All "
-            "newly created gateways should be of AZ type.",
-        )
-
-
-def _rule_delete(azure: Azure, item: Item, query: dict[str, str]) -> None:
-    users = [
-        other
-        for other in azure.items.values()
-        if other.type.lower() == "microsoft.insights/datacollectionruleassociations"
-        and key(other.body["properties"].get("dataCollectionRuleId", "")) == key(item.id)
-    ]
-    if users and query.get("deleteAssociations", "").lower() != "true":
-        raise ArmError(
-            400, "AssociatedResources", "Data collection rule has associations; delete them first."
-        )
-    for other in users:
-        azure.remove(other)
-
-
-def _registry(azure: Azure, item: Item, before: Json) -> None:
-    item.body["sku"] = {**item.body["sku"], "tier": item.body["sku"]["name"]}
-    _fill(loginServer=f"{item.body['name'].lower()}.azurecr.io", publicNetworkAccess="Enabled")(
-        azure, item, before
-    )
-
-
-def _check_registry(
-    azure: Azure, resource_id: str, parsed: Parsed, body: Json, old: Item | None
-) -> None:
-    if old is None and parsed.name.lower() in azure.places.taken:
-        raise ArmError(
-            409,
-            "AlreadyInUse",
-            f"The registry DNS name {parsed.name}.azurecr.io is already in use.",
-        )
-
-
-def _blob_service(azure: Azure, item: Item, before: Json) -> None:
-    _fill(
-        cors={"corsRules": []},
-        deleteRetentionPolicy={"allowPermanentDelete": False, "enabled": False},
-    )(azure, item, before)
-
-
 _ALL = (
     Kind("Microsoft.Resources/resourceGroups", "sync", 20, "location", needs_no_registration=True),
     Kind(
@@ -334,15 +145,15 @@ _ALL = (
         "async",
         20,
         "location",
-        fill=_registry,
-        check=_check_registry,
+        fill=fill_registry,
+        check=check_registry,
     ),
     Kind(
         "Microsoft.ManagedIdentity/userAssignedIdentities",
         shows_state=False,
         lags=True,
-        fill=_identity,
-        after_delete=_identity_gone,
+        fill=fill_identity,
+        after_delete=identity_gone,
     ),
     Kind(
         "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
@@ -354,71 +165,73 @@ _ALL = (
         "Microsoft.Authorization/roleAssignments",
         tracked=False,
         shows_state=False,
-        check=_check_role,
-        fill=_role,
+        check=check_role,
+        fill=fill_role,
     ),
     Kind(
         "Microsoft.Storage/storageAccounts",
         "location",
         25,
-        check=_check_storage,
-        fill=_storage,
+        check=check_storage,
+        fill=fill_storage,
         conflict="StorageAccountOperationInProgress",
     ),
     Kind(
         "Microsoft.Storage/storageAccounts/blobServices",
         tracked=False,
         shows_state=False,
-        fill=_blob_service,
+        fill=fill_blob_service,
     ),
     Kind(
         "Microsoft.Storage/storageAccounts/fileServices",
         tracked=False,
         shows_state=False,
-        fill=_blob_service,
+        fill=fill_blob_service,
     ),
     Kind(
         "Microsoft.Storage/storageAccounts/blobServices/containers",
         tracked=False,
         shows_state=False,
-        fill=_fill(publicAccess="None", leaseState="Available", hasLegalHold=False),
+        fill=fill_with(publicAccess="None", leaseState="Available", hasLegalHold=False),
     ),
     Kind(
         "Microsoft.Storage/storageAccounts/fileServices/shares",
         tracked=False,
         shows_state=False,
-        fill=_fill(enabledProtocols="SMB", accessTier="TransactionOptimized", shareQuota=5120),
+        fill=fill_with(enabledProtocols="SMB", accessTier="TransactionOptimized", shareQuota=5120),
     ),
     Kind("Microsoft.Storage/storageAccounts/managementPolicies", tracked=False, shows_state=False),
     Kind(
         "Microsoft.OperationalInsights/workspaces",
         "body",
         15,
-        fill=_workspace,
-        before_delete=_workspace_delete,
+        fill=fill_workspace,
+        before_delete=workspace_delete,
     ),
-    Kind("Microsoft.OperationsManagement/solutions", fill=_fill()),
+    Kind("Microsoft.OperationsManagement/solutions", fill=fill_with()),
     Kind(
         "Microsoft.Monitor/accounts",
         "async",
         20,
         "location",
-        fill=_fill(publicNetworkAccess="Enabled", accountId="0a", metrics={"internalId": "mac_1"}),
+        fill=fill_with(
+            publicNetworkAccess="Enabled", accountId="0a", metrics={"internalId": "mac_1"}
+        ),
     ),
     Kind(
         "Microsoft.Dashboard/grafana",
         "async",
         60,
         "async",
-        fill=_fill(endpoint="https://g.example"),
+        fill=fill_with(endpoint="https://g.example"),
     ),
-    Kind("Microsoft.Insights/dataCollectionEndpoints", fill=_fill(immutableId="dce-1")),
+    Kind("Microsoft.Insights/dataCollectionEndpoints", fill=fill_with(immutableId="dce-1")),
     Kind(
         "Microsoft.Insights/dataCollectionRules",
-        fill=_fill(immutableId="dcr-1"),
-        before_delete=_rule_delete,
+        fill=fill_with(immutableId="dcr-1"),
+        before_delete=rule_delete,
     ),
-    Kind("Microsoft.Insights/dataCollectionRuleAssociations", tracked=False, fill=_fill()),
+    Kind("Microsoft.Insights/dataCollectionRuleAssociations", tracked=False, fill=fill_with()),
     Kind("Microsoft.Insights/diagnosticSettings", tracked=False, shows_state=False),
     Kind("Microsoft.AlertsManagement/prometheusRuleGroups", shows_state=False),
     Kind(
@@ -426,7 +239,7 @@ _ALL = (
         "async",
         5,
         "async",
-        fill=_network,
+        fill=fill_network,
         in_use="InUseSubnetCannotBeDeleted",
         conflict="AnotherOperationInProgress",
     ),
@@ -436,7 +249,7 @@ _ALL = (
         5,
         "async",
         tracked=False,
-        fill=_fill(),
+        fill=fill_with(),
         in_use="InUseSubnetCannotBeDeleted",
         conflict="AnotherOperationInProgress",
     ),
@@ -445,27 +258,27 @@ _ALL = (
         "async",
         5,
         "async",
-        fill=_ip,
+        fill=fill_ip,
         in_use="PublicIPAddressCannotBeDeleted",
     ),
-    Kind("Microsoft.Network/natGateways", "async", 5, "async", fill=_fill(), holds=True),
-    Kind("Microsoft.Network/privateDnsZones", "async", 20, "async", fill=_fill()),
+    Kind("Microsoft.Network/natGateways", "async", 5, "async", fill=fill_with(), holds=True),
+    Kind("Microsoft.Network/privateDnsZones", "async", 20, "async", fill=fill_with()),
     Kind(
         "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
         "async",
         20,
         "async",
-        fill=_fill(),
+        fill=fill_with(),
         holds=True,
     ),
-    Kind("Microsoft.Network/networkSecurityGroups", "async", 5, "async", fill=_fill()),
-    Kind("Microsoft.Network/dnsResolvers", "async", 20, "async", fill=_fill(), holds=True),
+    Kind("Microsoft.Network/networkSecurityGroups", "async", 5, "async", fill=fill_with()),
+    Kind("Microsoft.Network/dnsResolvers", "async", 20, "async", fill=fill_with(), holds=True),
     Kind(
         "Microsoft.Network/dnsResolvers/inboundEndpoints",
         "async",
         20,
         "async",
-        fill=_fill(),
+        fill=fill_with(),
         holds=True,
     ),
     Kind("Microsoft.Compute/virtualMachineScaleSets"),
@@ -475,10 +288,10 @@ _ALL = (
         1800,
         "async",
         holds=True,
-        check=_check_gateway,
-        fill=_fill(activeActive=False, enableBgp=False),
+        check=check_gateway,
+        fill=fill_with(activeActive=False, enableBgp=False),
     ),
     # a virtual machine, for what others have in a group of ours
-    Kind("Microsoft.Compute/virtualMachines", "async", 60, "async", holds=True, fill=_fill()),
+    Kind("Microsoft.Compute/virtualMachines", "async", 60, "async", holds=True, fill=fill_with()),
 )
 KINDS = {kind.type.lower(): kind for kind in _ALL}

@@ -22,6 +22,15 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from elastron import __version__
+from elastron.cloud.azure.arm_answers import (
+    as_object,
+    failure_of,
+    not_logged_in,
+    parsed,
+    query_words,
+    short,
+    unreachable,
+)
 from elastron.cloud.azure.clock import Clock, SystemClock
 from elastron.cloud.azure.operation import (
     POLL_S,
@@ -35,7 +44,7 @@ from elastron.cloud.azure.operation import (
 )
 from elastron.cloud.azure.patience import Why, is_absence, why_wait
 from elastron.cloud.azure.problems import to_error
-from elastron.errors import CloudBusyError, CloudError, DeadlineError, LoginError
+from elastron.errors import CloudError, DeadlineError
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -115,32 +124,32 @@ class Arm:
             CloudError: Azure refuses.
             DeadlineError: it does not answer.
         """
-        reply = self._send("GET", self._url(path, api_version, query), f"reading {_short(path)}")
-        return None if reply.status >= 400 else _object(reply, path)
+        reply = self._send("GET", self._url(path, api_version, query), f"reading {short(path)}")
+        return None if reply.status >= 400 else as_object(reply, path)
 
     def list(self, path: str, api_version: str, **query: str) -> list[dict[str, Any]]:
         """All entries of a list, page after page; a parent that is not there has none."""
         out: list[dict[str, Any]] = []
         url: str | None = self._url(path, api_version, query)
         for _ in range(_PAGES_MAX):
-            reply = self._send("GET", url, f"listing {_short(path)}")
+            reply = self._send("GET", url, f"listing {short(path)}")
             if reply.status >= 400:
                 return out
-            page = _object(reply, path)
+            page = as_object(reply, path)
             out.extend(page.get("value") or [])
             url = page.get("nextLink")
             if not url:
                 return out
-        raise CloudError(f"Listing {_short(path)} does not end; Azure gives page after page.")
+        raise CloudError(f"Listing {short(path)} does not end; Azure gives page after page.")
 
     def post(self, path: str, api_version: str, body: Any = None, **query: str) -> dict[str, Any]:
         """The answer to an action that may be repeated (credentials, a name's check, ...)."""
-        doing = f"asking for {_short(path)}"
+        doing = f"asking for {short(path)}"
         given = {} if body is None else body
         reply = self._send("POST", self._url(path, api_version, query), doing, given)
         if reply.status >= 400:
             raise to_error(reply.status, reply.body, doing=doing)
-        return _object(reply, path) if reply.body is not None else {}
+        return as_object(reply, path) if reply.body is not None else {}
 
     def act(self, path: str, api_version: str, body: Any, what: str) -> Any:
         """The answer to an action that takes a while (a package that is made, ...).
@@ -187,18 +196,20 @@ class Arm:
         """
         doing = f"{'creating' if new else 'changing'} {what}"
         reply = self._send("PUT", self._url(path, api_version), doing, body, builds_on=True)
-        return self._begun(reply, path, api_version, what, delete=False)
+        return self._begun(reply, self._operation(path, api_version, what, doing))
 
     def begin_delete(self, path: str, api_version: str, what: str, **query: str) -> Operation:
         """Delete a resource; one that is not there is deleted already."""
-        reply = self._send("DELETE", self._url(path, api_version, query), f"deleting {what}")
+        doing = f"deleting {what}"
+        reply = self._send("DELETE", self._url(path, api_version, query), doing)
         if reply.status >= 400:
             reply = Reply(204, None)
-        return self._begun(reply, path, api_version, what, delete=True)
+        return self._begun(reply, self._operation(path, api_version, what, doing, delete=True))
 
     def watch(self, path: str, api_version: str, what: str, *, delete: bool = False) -> Operation:
         """An operation that somebody else began, perhaps we ourselves in an earlier life."""
-        operation = self._operation(path, api_version, what, delete=delete)
+        doing = f"{'deleting' if delete else 'making'} {what}"
+        operation = self._operation(path, api_version, what, doing, delete=delete)
         operation.look_at = self.clock.now()
         return operation
 
@@ -244,13 +255,13 @@ class Arm:
 
     # -- how it is done ------------------------------------------------------------------------
 
-    def _operation(self, path: str, api_version: str, what: str, *, delete: bool) -> Operation:
-        return Operation(what, delete, path, api_version, self.clock.now() + OPERATION_S)
-
-    def _begun(
-        self, reply: Reply, path: str, api_version: str, what: str, *, delete: bool
+    def _operation(
+        self, path: str, api_version: str, what: str, doing: str, *, delete: bool = False
     ) -> Operation:
-        operation = self._operation(path, api_version, what, delete=delete)
+        ends_by = self.clock.now() + OPERATION_S
+        return Operation(what, doing, delete, path, api_version, ends_by)
+
+    def _begun(self, reply: Reply, operation: Operation) -> Operation:
         operation.begin(reply, self.clock.now())
         return operation
 
@@ -261,7 +272,7 @@ class Arm:
         if reply.status >= 400 or state.lower() == "succeeded":
             operation.ask_resource()
         elif has_failed(state):
-            raise to_error(None, body, doing=_doing(operation))
+            raise to_error(None, body, doing=operation.doing)
         else:
             self._again(operation, reply)
 
@@ -275,7 +286,7 @@ class Arm:
         elif reply.status < 300 or reply.status == 404:
             operation.ask_resource()
         else:
-            raise to_error(reply.status, reply.body, doing=_doing(operation))
+            raise to_error(reply.status, reply.body, doing=operation.doing)
 
     def _look_at_resource(self, operation: Operation) -> None:
         url = self._url(operation.id, operation.api_version)
@@ -285,7 +296,7 @@ class Arm:
                 operation.end(None)
                 return  # else it is not known here yet: its deadline counts
         elif not operation.delete and has_failed(provisioning_state(reply.body)):
-            raise to_error(None, _failure(reply.body), doing=_doing(operation))
+            raise to_error(None, failure_of(reply.body), doing=operation.doing)
         elif not operation.delete and not is_busy(reply.body):
             operation.end(reply.body)
             return
@@ -295,7 +306,7 @@ class Arm:
         operation.look_at = self.clock.now() + min(reply.wait_s(POLL_S), POLL_S_MAX)
 
     def _url(self, path: str, api_version: str, query: Mapping[str, str] | None = None) -> str:
-        words = urlencode({"api-version": api_version, **_dollars(query or {})}, quote_via=quote)
+        words = urlencode({"api-version": api_version, **query_words(query or {})}, quote_via=quote)
         return f"{self._endpoint}{quote(path)}?{words}"
 
     def _own(self, url: str | None) -> str:
@@ -336,7 +347,7 @@ class Arm:
                 error: Exception = to_error(reply.status, reply.body, doing=doing)
             except (ServiceRequestError, ServiceResponseError) as problem:
                 reply, why = Reply(0, None), Why.NO_ANSWER
-                error = _unreachable(doing, problem)
+                error = unreachable(doing, problem)
             if why is None:
                 raise error
             wait_s = reply.wait_s(POLL_S if why is Why.BUSY else pause_s)
@@ -361,65 +372,8 @@ class Arm:
             )
             text = response.read()
         except ClientAuthenticationError as error:
-            raise _not_logged_in(error) from error
+            raise not_logged_in(error) from error
         if len(text) > _BODY_MAX:
             raise CloudError(f"Azure's answer of {len(text)} bytes is too long to be one.")
         got = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, _json(text), got)
-
-
-def _dollars(query: Mapping[str, str]) -> dict[str, str]:
-    """OData's own parameters begin with $, which no Python name can."""
-    return {("$" + name if name in ("filter", "expand") else name): v for name, v in query.items()}
-
-
-def _json(text: bytes) -> Any:
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {"error": {"code": "", "message": text[:300].decode(errors="replace")}}
-
-
-def _object(reply: Reply, path: str) -> dict[str, Any]:
-    if not isinstance(reply.body, dict):
-        raise CloudBusyError(f"Azure's answer on {_short(path)} is no object. Try again.")
-    return reply.body
-
-
-def _short(path: str) -> str:
-    """The part of a path that tells people something."""
-    return path.rsplit("/providers/", 1)[-1].rsplit("?", 1)[0].rstrip("/")
-
-
-def _doing(operation: Operation) -> str:
-    return f"{'deleting' if operation.delete else 'creating'} {operation.what}"
-
-
-def _failure(body: Any) -> dict[str, Any]:
-    """Why a resource is in a failed state, where it says."""
-    properties = body.get("properties", {}) if isinstance(body, dict) else {}
-    for name in ("provisioningError", "error"):
-        if isinstance(properties.get(name), dict):
-            return {"error": properties[name]}
-    state = provisioning_state(body)
-    told = f"Its state is {state}; the resource's activity log in the portal tells why."
-    return {"error": {"code": "ProvisioningFailed", "message": told}}
-
-
-def _unreachable(doing: str, problem: Exception) -> DeadlineError:
-    return DeadlineError(
-        f"{doing[:1].upper() + doing[1:]}: Azure cannot be reached, or does not answer "
-        f"({type(problem).__name__}). Check this machine's network and proxy (HTTPS_PROXY), then "
-        "run the command again; it goes on where it stopped."
-    )
-
-
-def _not_logged_in(error: ClientAuthenticationError) -> LoginError:
-    """What the credential says, shortened: it never holds a token."""
-    said = " ".join(str(error.message).split())
-    first = said.split("To mitigate this issue")[0][:600].strip()
-    return LoginError(
-        f"Azure gives no token: {first} Log in: az login.", code="AuthenticationFailed"
-    )
+        return Reply(response.status_code, parsed(text), got)

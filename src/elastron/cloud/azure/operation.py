@@ -57,6 +57,7 @@ class Operation:
 
     Attributes:
         what: for people, such as `cluster mrrecon`.
+        doing: for errors, such as `creating cluster mrrecon`.
         delete: whether it deletes; else it makes or changes.
         id: of the resource.
         api_version: to read it with.
@@ -68,6 +69,7 @@ class Operation:
     """
 
     what: str
+    doing: str
     delete: bool
     id: str
     api_version: str
