@@ -195,6 +195,16 @@ def test_the_fleet_is_scaled_by_what_there_is(values, provider):
     assert fleet_values(aks, answers(aks))["autoscaling"]["provider"] == provider
 
 
+def test_the_door_is_inside_the_cluster_or_has_an_address_of_the_network(tmp_path):
+    inside = named(rendered(make_aks({"name": "mrrecon"}), tmp_path), "Service", "gt1-gadgetron")
+    assert inside["spec"]["type"] == "ClusterIP"
+    aks = make_aks({"name": "mrrecon", "network": {"internal_load_balancer": True}})
+    door = named(rendered(aks, tmp_path), "Service", "gt1-gadgetron")
+    assert door["spec"]["type"] == "LoadBalancer"
+    annotations = door["metadata"]["annotations"]
+    assert annotations["service.beta.kubernetes.io/azure-load-balancer-internal"] == "true"
+
+
 def test_before_the_identity_is_there_nothing_is_told():
     with pytest.raises(ConfigError, match=r"properties\.clientId of identity/storage"):
         fleet_values(make_aks({"name": "mrrecon"}), {})

@@ -47,10 +47,11 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
             "serviceAccountAnnotations": {"azure.workload.identity/client-id": client_id},
             "podLabels": {"azure.workload.identity/use": "true"},
         },
-        "service": {"internalLoadBalancer": aks.network.internal_load_balancer},
         "dashboard": {"enabled": aks.monitoring.metrics is Metrics.CLUSTER},
         **_fleet_pools(aks),
     }
+    if aks.network.internal_load_balancer:
+        values["service"] = {"type": "LoadBalancer", "internalLoadBalancer": True}
     return _merge(resolve(values, answers), aks.fleet.values)
 
 

@@ -32,8 +32,8 @@ class Network(Part):
     )
     internal_load_balancer: bool = Field(
         default=False,
-        description="The fleet's doors get addresses of the virtual network in place of public "
-        "ones.",
+        description="The fleet's door gets an address of the virtual network, for those who reach "
+        "that by VPN or peering. Else it is inside the cluster only.",
     )
     subnet: SubnetId | None = Field(
         default=None,
