@@ -100,7 +100,7 @@ class Deployment:
             return carry_out(self._helm, self._kubectl, plan, progress)
 
     def _agreed(self) -> bool:
-        if not sys.stdin.isatty():
+        if not somebody_there():
             raise ConfigError("Nobody is there to be asked: say --yes to install, or --dry-run.")
         return typer.confirm(
             f"Install {self._wish.release} in namespace {self._wish.namespace}?", err=True
@@ -133,6 +133,11 @@ class Deployment:
         out.print(Text(f"✓ {release.name} is {what}", style="green"))
         for words, command in _next_commands(self._wish, self._kubectl.namespace or "default"):
             out.print(f"{words:<12} {command}", soft_wrap=True, markup=False)
+
+
+def somebody_there() -> bool:
+    """Whether a question would be answered."""
+    return sys.stdin.isatty()
 
 
 def finding_line(finding: Finding) -> Text:
