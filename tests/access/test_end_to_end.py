@@ -16,11 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.access.charts import Jump, chart_sshd, chart_stunnel, keygen, readme_stunnel
+from tests.access.charts import (
+    Jump,
+    chart_sshd,
+    chart_stunnel,
+    keygen,
+    readme_stunnel,
+    running,
+)
 from tests.access.fleet import Fleet, command
 from tests.access.programs import needs_sshd, stunnel_in
 from tests.access.test_client_package import unpack
-from tests.gateway.tls_parts import PATIENCE_S, free_port, needs_stunnel
+from tests.gateway.tls_parts import PATIENCE_S, free_port, needs_psk, needs_stunnel
+from tests.helm.harness import named, render
 
 
 @needs_stunnel
@@ -50,6 +58,29 @@ def test_our_door_and_a_package_s_client(fleet: Fleet, tmp_path: Path) -> None:
     folder = unpack((tmp_path / "site.zip").read_bytes(), tmp_path)
     with stunnel_in(folder, accept):
         assert np.array_equal(fleet.images(accept), fleet.direct)
+
+
+@needs_psk
+@needs_stunnel
+def test_the_chart_s_gateway_and_the_original_s_client(fleet: Fleet, tmp_path: Path) -> None:
+    """The shorter path: `gateway.tls` of the chart gadgetron, with the secret of a stunnel."""
+    chosen = ("gateway.tls.enabled=true", "gateway.tls.pskSecretName=stunnel")
+    objects = render("gadgetron", settings=chosen)
+    text = named(objects, "ConfigMap", "gt1-gadgetron-settings")["data"]["gateway.yaml"]
+    port = free_port()
+    text = text.replace('":9003"', f'"127.0.0.1:{port}"')
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text.replace("/secrets/psk/stunnel.secrets", str(fleet.keys)))
+    nodes = f"file:{fleet.server.state / 'nodes.json'}"
+    words = [sys.executable, "-m", "elastron", "gateway", "--settings", str(file)]
+    words += ["--listen", "none", "--admin", "none", "--nodes", nodes]
+    words += ["--journal-folder", str(tmp_path)]
+    with (
+        running(words, port, tmp_path / "gateway.log"),
+        readme_stunnel(tmp_path / "client", fleet.key("site-a"), port) as local,
+    ):
+        assert np.array_equal(fleet.images(local), fleet.direct)
+    assert '"identity": "site-a"' in (tmp_path / "gateway.log").read_text()
 
 
 @pytest.fixture
