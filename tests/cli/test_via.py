@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elastron.access.psk_tunnel import PskTunnel
 from elastron.access.ssh_tunnel import SshTunnel
@@ -112,3 +115,9 @@ def test_something_else_is_no_package(tmp_path: Path) -> None:
     key_file(tmp_path / "folder", f"a:{SECRET}")
     with pytest.raises(ConfigError, match="does not say where to connect to"):
         plan("folder", None)
+
+
+@given(st.sampled_from(["", "psk://", "ssh://", "psk://a@", "ssh://a@h"]), st.text(max_size=30))
+def test_any_words_are_a_way_or_a_clear_error(scheme: str, rest: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert callable(plan(scheme + rest, None))

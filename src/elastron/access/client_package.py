@@ -103,7 +103,7 @@ def _entry(path: Path, name: str) -> str:
     try:
         with zipfile.ZipFile(path) as package, package.open(f"elastron-client/{name}") as file:
             return file.read(_ENTRY_BYTES_MAX).decode()
-    except (OSError, KeyError, zipfile.BadZipFile, UnicodeDecodeError):
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         raise ConfigError(
             f"{path} is not there, or no package of `elastron access psk package`."
         ) from None

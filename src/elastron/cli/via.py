@@ -51,9 +51,13 @@ def plan(via: str, gateway: str | None) -> Callable[[], Tunnel]:
             raise ConfigError(f"--via {via}: begin with psk:// or ssh://, or name a package.")
         key, to = read_package(Path(via))
         return _with_key(key, _address(to, via))
-    parts = urlsplit(via)
+    try:
+        parts = urlsplit(via)
+        host_name = parts.hostname
+    except ValueError as error:
+        raise ConfigError(f"--via {via}: {error}.") from None
     options = {name: values[-1] for name, values in parse_qs(parts.query, True).items()}
-    if parts.hostname is None or parts.path.strip("/"):
+    if host_name is None or parts.path.strip("/"):
         raise ConfigError(f"--via {via}: say {scheme}://NAME@HOST:PORT.")
     if unknown := options.keys() - _OPTIONS[scheme]:
         known = ", ".join(sorted(_OPTIONS[scheme]))
