@@ -197,7 +197,7 @@ def test_check(aks, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="vpn client SITE"):
         aks("vpn", "client", "--check", "-n", "mr")
     folder.ensure_root(NOW)
-    folder.keep_gateway(SERVER, ("10.224.0.0/16",))
+    folder.keep_gateway(SERVER, ("10.224.0.0/16",), "{name: mr, vpn: {}}")
     monkeypatch.setattr(vpn_check, "source_address", lambda to: "172.16.201.2")
     monkeypatch.setattr(vpn_check, "local_networks", dict)
     assert aks("vpn", "client", "--check", "-n", "mr").stdout.count("✓") == 2
@@ -215,7 +215,7 @@ def test_check(aks, tmp_path, monkeypatch):
 @pytest.mark.parametrize("target", ["x", "x:", ":1", "x:0", "x:99999"])
 def test_targets_that_are_none(aks, tmp_path, target):
     VpnFolder(tmp_path / "mr-vpn", "mr").ensure_root(NOW)
-    VpnFolder(tmp_path / "mr-vpn", "mr").keep_gateway(SERVER, ())
+    VpnFolder(tmp_path / "mr-vpn", "mr").keep_gateway(SERVER, (), "{name: mr, vpn: {}}")
     with pytest.raises(ElastronError, match="HOST:PORT"):
         aks("vpn", "client", "--check", "-n", "mr", "--target", target)
 

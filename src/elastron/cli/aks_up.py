@@ -51,11 +51,9 @@ def bring_up(
             stdout().print(estimate_table(cost))
             for note in estimate_notes(cost):
                 show_remark(note)
-        if plan:
-            return fine
+        if plan or (not json and not fine):
+            return fine  # what stands against it is shown already
         refuse(proposal.findings)
-        if not fine:
-            return False
         number = len(proposal.plan.to_do) + len(proposal.register)
         if number and not agreed(f"Make {counted(number, 'change')}?", yes=yes):
             return False

@@ -99,7 +99,7 @@ def client(
 
     where = folder or Path(f"{aks.name}-vpn")
     if check:
-        if not check_client(aks, where, subscription=subscription, target=target, json=json):
+        if not check_client(aks, where, target=target, json=json):
             raise typer.Exit(1)
         return
     if site is None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from elastron.cli.aks_running import agreed, opened, run_proposal, show_changes
 from elastron.cli.console import counted, print_json, show_remark, stderr, stdout
-from elastron.cloud.azure.description import Aks, make_aks
+from elastron.cloud.azure.description import Aks, make_aks, parse_aks
 from elastron.cloud.azure.plan_report import changes_json
 from elastron.errors import ConfigError
 
@@ -80,12 +80,13 @@ def make_profile(
     check_name(site)
     place = _folder(folder, aks)
     with opened(subscription or aks.subscription) as engine:
-        from elastron.cloud.azure.vpn_plan import gateway_of  # noqa: PLC0415
+        from elastron.cloud.azure.vpn_plan import as_found, gateway_of  # noqa: PLC0415
 
         gateway, version = gateway_of(engine, aks)
+        aks = as_found(engine, aks)
         with stderr().status("Azure makes the package for the gateway's clients"):
             package = ask_package(engine.arm, gateway, version)
-    place.keep_gateway(package.server, package.routes)
+    place.keep_gateway(package.server, package.routes, aks.to_yaml())
     client, fresh = place.ensure_client(site, datetime.now(UTC), renew=renew)
     written: list[Path] = []
     if package.openvpn is not None:
@@ -109,9 +110,7 @@ def make_profile(
     show_remark("These files are secrets: who has them can dial in.")
 
 
-def check_client(
-    aks: Aks, folder: Path, *, subscription: str | None, target: str | None, json: bool
-) -> bool:
+def check_client(aks: Aks, folder: Path, *, target: str | None, json: bool) -> bool:
     """Whether this computer, which dialled in, reaches the cluster's network.
 
     Returns:
@@ -119,11 +118,8 @@ def check_client(
     """
     from elastron.cloud.azure import vpn_check  # noqa: PLC0415
 
-    routes = _folder(folder, aks).routes()
-    if routes is None:
-        raise ConfigError(f"No profile was made in {folder} yet: elastron aks vpn client SITE")
-    if aks.vpn is None:
-        aks = _with(aks, "root_certificates", {})
+    routes, description = _folder(folder, aks).gateway()
+    aks = parse_aks(description, str(folder))
     networks = vpn_check.local_networks()
     inside = _first_address(aks.network.nodes_range)
     findings = vpn_check.check_routes(aks, routes, vpn_check.source_address(inside), networks)

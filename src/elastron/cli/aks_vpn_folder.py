@@ -4,7 +4,7 @@ root-N.crt, root-N.key      root certificates; the newest signs
 clients/SITE.crt, .key      a client's
 clients/SITE.ovpn           its whole OpenVPN profile
 old/SITE/THUMBPRINT.crt     earlier ones, so that they can be revoked
-gateway.json                what the gateway's profile says of server and routes
+gateway.json                server and routes of the gateway's profile, and the description
 """
 
 from __future__ import annotations
@@ -151,20 +151,31 @@ class VpnFolder:
         write_secret(path, content)
         return path
 
-    def keep_gateway(self, server: str, routes: tuple[str, ...]) -> None:
-        """Remember what the gateway's profile says."""
-        write_secret(
-            self.path / _GATEWAY, json.dumps({"server": server, "routes": list(routes)}) + "\n"
-        )
+    def keep_gateway(self, server: str, routes: tuple[str, ...], description: str) -> None:
+        """Remember what the gateway's profile says, and the networks it was made for.
 
-    def routes(self) -> tuple[str, ...] | None:
-        """Routes of the gateway's profile; None: no profile was fetched here."""
+        Args:
+            server: its host name.
+            routes: networks that go through the tunnel.
+            description: of the cluster, as YAML.
+        """
+        kept = {"server": server, "routes": list(routes), "description": description}
+        write_secret(self.path / _GATEWAY, json.dumps(kept) + "\n")
+
+    def gateway(self) -> tuple[tuple[str, ...], str]:
+        """Routes and description that were kept.
+
+        Raises:
+            ConfigError: no profile was made here, or the file is damaged.
+        """
         path = self.path / _GATEWAY
         if not path.exists():
-            return None
+            raise ConfigError(
+                f"No profile was made in {self.path} yet: elastron aks vpn client SITE"
+            )
         try:
-            routes = json.loads(read_small(path))["routes"]
-            return tuple(str(each) for each in routes)
+            kept = json.loads(read_small(path))
+            return tuple(str(each) for each in kept["routes"]), str(kept["description"])
         except (ValueError, KeyError, TypeError):
             raise ConfigError(f"{path} is damaged; make a profile anew.") from None
 

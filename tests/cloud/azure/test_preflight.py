@@ -340,3 +340,22 @@ def test_more_quota_is_never_worse(limit, used, low):
 
     assert errors(limit + 4) <= errors(limit)
     assert errors(used + 4 * (low + 1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "zones", "wrong"),
+    [
+        ([{"logicalZone": "1"}], [], [1, 2, 3], False),
+        ([], [{"logicalZone": "1"}], [1, 2, 3], True),
+        ([], [{"logicalZone": "1"}], [], False),
+        ([], [], [1, 2, 3], False),  # not told: not judged
+    ],
+)
+def test_zones_of_the_vpns_address(here, there, zones, wrong):
+    locations = [
+        {"name": "westeurope", "availabilityZoneMappings": here},
+        {"name": "eastus", "availabilityZoneMappings": there},
+    ]
+    answers = Answers({"state": "Enabled"}, locations)
+    findings = judge(_aks(vpn={"zones": zones}), [], answers)
+    assert [each.about for each in findings] == (["zones"] if wrong else [])

@@ -118,6 +118,7 @@ def _judged(aks: Aks, wanted: Sequence[Resource], answers: Answers) -> Iterator[
     if answers.locations is not None and (finding := _location(aks, answers.locations)):
         yield finding
         return
+    yield from _address_zones(aks, answers)
     yield from _permissions(wanted, answers)
     yield from _providers(aks, answers)
     yield from _names(wanted, answers)
@@ -159,6 +160,21 @@ def _location(aks: Aks, locations: Sequence[Json]) -> Finding | None:
         "account list-locations -o table.",
         NotOfferedError,
     )
+
+
+def _address_zones(aks: Aks, answers: Answers) -> Iterator[Finding]:
+    """The VPN's address is in zones; some locations have none."""
+    key = "availabilityZoneMappings"
+    places = answers.locations or ()
+    if aks.vpn is None or not aks.vpn.zones or answers.found.get("vpn/address") is not None:
+        return
+    here = next((each for each in places if same_place(str(each["name"]), aks.location)), {})
+    if not here.get(key) and any(each.get(key) for each in places):
+        yield _error(
+            "zones",
+            f"{aks.location} has no availability zones: set vpn.zones to [].",
+            NotOfferedError,
+        )
 
 
 def _permissions(wanted: Sequence[Resource], answers: Answers) -> Iterator[Finding]:

@@ -28,6 +28,11 @@ def gateway_name(aks: Aks) -> str:
     return derived(aks.name, "-vpn", 80)
 
 
+def address_name(aks: Aks) -> str:
+    """Name of its public address."""
+    return derived(aks.name, "-vpn-ip", 80)
+
+
 def vpn_resources(aks: Aks, facts: Facts) -> list[Resource]:
     """The gateway and its public address; none where the description has no `vpn`."""
     if aks.vpn is None:
@@ -47,7 +52,7 @@ def _address(aks: Aks, facts: Facts, vpn: Vpn) -> Resource:
         facts,
         ADDRESS,
         "Microsoft.Network/publicIPAddresses",
-        derived(aks.name, "-vpn-ip", 80),
+        address_name(aks),
         body=body,
         fixed=("sku", "zones", "properties.publicIPAllocationMethod"),
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from typing import Any
 
 from elastron.cloud.azure.apply import Applying
-from elastron.cloud.azure.arm import Arm
 from elastron.cloud.azure.build import api_version, resource_id
 from elastron.cloud.azure.description import Aks, make_aks
 from elastron.cloud.azure.engine import Engine, Proposal
@@ -16,7 +14,7 @@ from elastron.cloud.azure.plan import Change, deletions, plan
 from elastron.cloud.azure.resource import Facts, look_up
 from elastron.cloud.azure.resources import resources
 from elastron.cloud.azure.survey import Found, is_ours, look_around
-from elastron.cloud.azure.vpn import ADDRESS, GATEWAY, gateway_name
+from elastron.cloud.azure.vpn import ADDRESS, GATEWAY, address_name, gateway_name
 from elastron.errors import CloudError, ConfigError
 
 _KEYS = frozenset({"group", "network", ADDRESS, GATEWAY})
@@ -56,14 +54,8 @@ def as_found(engine: Engine, aks: Aks) -> Aks:
         ranges["gateway_range"] = subnets["GatewaySubnet"]
     elif "gateway_range" not in ranges:
         ranges["gateway_range"] = _room(ranges["range"], list(subnets.values()))
-    return make_aks(
-        {
-            **values,
-            "location": network["location"],
-            "network": ranges,
-            "vpn": values.get("vpn") or {},
-        }
-    )
+    vpn = {**_gateway_as_found(engine, aks, facts), **(values.get("vpn") or {})}
+    return make_aks({**values, "location": network["location"], "network": ranges, "vpn": vpn})
 
 
 def propose_vpn(engine: Engine, aks: Aks) -> Proposal:
@@ -114,23 +106,30 @@ def gateway_of(engine: Engine, aks: Aks) -> tuple[str, str]:
     """
     path = resource_id(aks, _facts(engine, aks), _KIND, gateway_name(aks))
     version = api_version(_KIND)
-    gateway = _get(engine.arm, path, version)
-    if gateway is None:
+    if engine.arm.get(path, version) is None:
         raise CloudError(f"There is no gateway yet. Make it: elastron aks vpn up -n {aks.name}")
     return path, version
 
 
-def certificates_of(gateway: Mapping[str, Any]) -> dict[str, str]:
-    """Root certificates that a gateway trusts: public data by name."""
-    listed = look_up(gateway, "properties.vpnClientConfiguration.vpnClientRootCertificates") or []
-    return {
-        str(each.get("name")): str(look_up(each, "properties.publicCertData") or "")
-        for each in listed
+def _gateway_as_found(engine: Engine, aks: Aks, facts: Facts) -> dict[str, Any]:
+    """Settings of the gateway that Azure has; empty where there is none."""
+    gateway = engine.arm.get(resource_id(aks, facts, _KIND, gateway_name(aks)), api_version(_KIND))
+    if gateway is None:
+        return {}
+    clients = look_up(gateway, "properties.vpnClientConfiguration") or {}
+    ranges = look_up(clients, "vpnClientAddressPool.addressPrefixes") or []
+    address = engine.arm.get(_address_id(aks, facts), api_version(_KIND)) or {}
+    found = {
+        "sku": look_up(gateway, "properties.sku.name"),
+        "clients_range": ranges[0] if ranges else None,
+        "protocols": clients.get("vpnClientProtocols"),
+        "zones": address.get("zones") or [],
     }
+    return {key: value for key, value in found.items() if value is not None}
 
 
-def _get(arm: Arm, path: str, version: str) -> dict[str, Any] | None:
-    return arm.get(path, version)
+def _address_id(aks: Aks, facts: Facts) -> str:
+    return resource_id(aks, facts, "Microsoft.Network/publicIPAddresses", address_name(aks))
 
 
 def _facts(engine: Engine, aks: Aks) -> Facts:
