@@ -388,6 +388,20 @@ def test_gateways_of_one_rollout_go_to_different_machines():
     assert spread["labelSelector"]["matchLabels"] == spec["selector"]["matchLabels"]
 
 
+@pytest.mark.parametrize("values", [None, EXAMPLES / "everything.yaml"])
+def test_what_is_told_to_end_while_it_starts_ends(values: Path | None):
+    ours = [
+        each
+        for each in of_kind(render(CHART, values), "Deployment")
+        if not each["metadata"]["name"].endswith("-placeholder")
+    ]
+    assert len(ours) >= 4
+    for deployment in ours:
+        # Process 1 of a container would not hear SIGTERM before it has asked for it.
+        spec = deployment["spec"]["template"]["spec"]
+        assert spec["shareProcessNamespace"] is True, deployment["metadata"]["name"]
+
+
 def _notes(folder: Path, *settings: str) -> str:
     """NOTES.txt, rendered as an object's text: `helm template` leaves it out."""
     chart = folder / CHART
