@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import pytest
@@ -41,14 +41,15 @@ def up(door: Door, aks: Aks) -> None:
     engine.carry_out(engine.propose(aks))
 
 
-def assert_arrived(door: Door, aks: Aks, names: list[str]) -> None:
-    """All is there, once, at rest, and a further run changes nothing."""
+def assert_arrived(door: Door, aks: Aks, names: list[str], again: bool = True) -> None:
+    """All is there, once, at rest, and a further run (`again`) changes nothing."""
     azure = door.azure
     assert azure.named() == names
     assert all(item.busy is None and item.state == "Succeeded" for item in azure.items.values())
-    before = len(door.writes)
-    up(door, aks)
-    assert len(door.writes) == before
+    if again:
+        before = len(door.writes)
+        up(door, aks)
+        assert len(door.writes) == before
 
 
 def course(aks: Aks) -> tuple[list[Seen], list[str]]:
@@ -82,7 +83,7 @@ def test_death_at_any_request_then_up(aks: Aks, step: int) -> None:
         died += 1
         door.fault = lambda seen: None
         up(door, aks)
-        assert_arrived(door, aks, names)
+        assert_arrived(door, aks, names, again=died % 4 == 0)
     assert died > 20
 
 
@@ -117,7 +118,7 @@ PASSING = [
 def test_a_failure_that_passes_at_any_request_is_waited_for() -> None:
     names, faults = course(LEAST)[1], cycle(PASSING)
     for seen in course(LEAST)[0]:
-        for fault in PASSING if seen.changes else [next(faults)]:
+        for fault in islice(faults, 3 if seen.changes else 1):
             if fault.status == 409 and not seen.changes:
                 continue
             door = fresh()
@@ -154,7 +155,7 @@ def test_a_failure_that_lasts_is_told_and_the_next_up_arrives() -> None:
             assert not seen.changes, seen.line
         door.fault = lambda seen: None
         up(door, LEAST)
-        assert_arrived(door, LEAST, names)
+        assert_arrived(door, LEAST, names, again=seen.changes)
 
 
 def test_an_operation_that_fails_at_azure_then_up() -> None:
