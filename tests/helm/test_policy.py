@@ -11,16 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 import pytest
+from cronsim import CronSim
 from hypothesis import given, settings
 
 from elastron.fleet.model import Demand, Node, NodeState
 from elastron.fleet.scaling import History, desired
+from elastron.fleet.schedule import schedule_of
 from elastron.fleet.settings import PoolSettings
 from tests.helm.harness import CHARTS, KUBERNETES, named, render
 
@@ -341,3 +345,47 @@ def test_a_cluster_without_tolerances_lags_by_a_tenth(current: int):
         pods = Pods(current, 0, 0, demand)
         settled = Reference(default.spec, default.target, per_pod=True).worth(pods, current)
         assert settled >= demand
+
+
+def _keda_cron(metadata: dict[str, str], now: float) -> bool:
+    """Whether the trigger is active, as KEDA's cron scaler says: the end comes before a start."""
+    zone = ZoneInfo(metadata["timezone"])
+    start, end = (
+        next(CronSim(metadata[each], datetime.fromtimestamp(now, zone)))
+        for each in ("start", "end")
+    )
+    return not start < end
+
+
+@pytest.mark.parametrize(
+    ("zone", "up", "down"),
+    [
+        ("Etc/UTC", "0 7 * * 1-5", "0 18 * * 1-5"),
+        ("Europe/Berlin", "0 7 * * 1-5", "0 18 * * 1-5"),
+        ("America/New_York", "30 22 * * *", "15 5 * * *"),
+    ],
+)
+def test_a_cron_trigger_means_what_the_schedule_means(zone: str, up: str, down: str):
+    """Where up and down take turns; three weeks, with the night on which the clocks change."""
+    settings = (
+        *("autoscaling.provider=keda", f"hpa.timeZone={zone}"),
+        *(f"hpa.schedule.up.schedule={up}", "hpa.schedule.up.minReplicas=5"),
+        *(f"hpa.schedule.down.schedule={down}", "hpa.schedule.down.minReplicas=2"),
+    )
+    spec = named(render("gadgetron", settings=settings), "ScaledObject", "gt1-gadgetron-node")[
+        "spec"
+    ]
+    cron = spec["triggers"][1]["metadata"]
+    rule = {
+        "time_zone": zone,
+        "up": {"cron": up, "min": 5},
+        "down": {"cron": down, "min": 2},
+    }
+    pool = PoolSettings.model_validate({"max": 20, "scaling": {"schedule": [rule]}})
+    begin = datetime(2026, 3, 5, 0, 7, tzinfo=UTC).timestamp()
+    for quarter in range(4 * 24 * 26):
+        now = begin + 900 * quarter
+        theirs = spec["minReplicaCount"]
+        if _keda_cron(cron, now):
+            theirs = max(theirs, int(cron["desiredReplicas"]))
+        assert theirs == schedule_of(pool).minimum(now), datetime.fromtimestamp(now, UTC)
