@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_those_of_an_installed_package_come_first(tmp_path, monkeypatch):
         (folder / "Chart.yaml").write_text("name: gadgetron")
     monkeypatch.setattr(charts_module, "_PLACES", (tmp_path / "charts", tmp_path / "helm"))
     assert find_chart("gadgetron") == tmp_path / "charts/gadgetron"
+
+
+def test_a_wheel_carries_them():
+    project = tomllib.loads((CHARTS.parent / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included["helm"] == "elastron/charts"
 
 
 def test_others_by_path_and_reference(tmp_path):
