@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def opened(subscription: str | None) -> Iterator[Engine]:
     from elastron.cloud.azure.engine import Engine  # noqa: PLC0415
     from elastron.cloud.azure.session import default_credential, log_in  # noqa: PLC0415
 
+    # Each way to log in that was tried in vain is worth a warning to azure-identity.
+    logging.getLogger("azure").setLevel(logging.ERROR)
     credential = default_credential()
     with Arm(credential, tell=show_remark) as arm:
         yield Engine(arm, log_in(arm, credential, subscription), tell)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastron.cloud.azure.problem_rules import RULES
-from elastron.cloud.azure.problems import read_problem, to_error
+from elastron.cloud.azure.problems import no_token, read_problem, to_error
 from elastron.errors import (
     CloudBusyError,
     CloudError,
@@ -481,6 +481,43 @@ def test_plain_text_and_xml():
     error = to_error(403, xml, doing="writing a blob")
     assert isinstance(error, NotAllowedError)
     assert "Storage Blob Data Contributor" in str(error)
+
+
+CHAIN = (
+    "DefaultAzureCredential failed to retrieve a token from the included credentials.\n"
+    "Attempted credentials:\n\tEnvironmentCredential: EnvironmentCredential authentication "
+    "unavailable. Environment variables are not fully configured.\n\tAzureCliCredential: {}\n"
+    "To mitigate this issue, please refer to the troubleshooting guidelines here at https://aka.ms"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (CHAIN.format("Please run 'az login' to set up an account"), "Nobody is logged in"),
+        (CHAIN.format("Azure CLI not found on path"), "Nobody is logged in"),
+        (
+            CHAIN.format(
+                "ERROR: AADSTS70043: The refresh token has expired or is invalid due to sign-in "
+                "frequency checks by conditional access. Trace ID: 1 Correlation ID: 2"
+            ),
+            "the login has ended (AADSTS70043). Log in again: az login.",
+        ),
+        (
+            "Authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are "
+            "expired.",
+            "AZURE_CLIENT_SECRET",
+        ),
+        (CHAIN.format("AADSTS99999999: Something new."), "Something new."),
+        ("The managed identity endpoint said 500", "The managed identity endpoint said 500."),
+    ],
+)
+def test_credentials_that_give_no_token(said, words):
+    error = no_token(said)
+    assert isinstance(error, LoginError)
+    assert words in str(error)
+    assert "az login" in str(error)
+    assert len(str(error)) < 500
 
 
 def test_no_code_is_meant_twice_by_the_code_alone():

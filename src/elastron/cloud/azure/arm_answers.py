@@ -9,7 +9,8 @@ from typing import Any
 from azure.core.exceptions import ClientAuthenticationError
 
 from elastron.cloud.azure.operation import Reply, provisioning_state
-from elastron.errors import CloudBusyError, DeadlineError, LoginError
+from elastron.cloud.azure.problems import no_token
+from elastron.errors import CloudBusyError, CloudError, DeadlineError
 
 
 def query_words(query: Mapping[str, str]) -> dict[str, str]:
@@ -63,10 +64,6 @@ def unreachable(doing: str, problem: Exception) -> DeadlineError:
     )
 
 
-def not_logged_in(error: ClientAuthenticationError) -> LoginError:
-    """What the credential says, shortened: it never holds a token."""
-    said = " ".join(str(error.message).split())
-    first = said.split("To mitigate this issue")[0][:600].strip()
-    return LoginError(
-        f"Azure gives no token: {first} Log in: az login.", code="AuthenticationFailed"
-    )
+def not_logged_in(error: ClientAuthenticationError) -> CloudError:
+    """What the credential says, in short: it never holds a token."""
+    return no_token(str(error.message))

@@ -112,6 +112,26 @@ def to_error(
     return CloudError(message, code=code)
 
 
+def no_token(said: str) -> CloudError:
+    """The error for a credential that gives no token.
+
+    Args:
+        said: its own words, such as azure-identity's about each way it tried.
+    """
+    text = " ".join(said.split())
+    code = _LOGIN_CODE.search(text)
+    if code is not None:
+        answer = {"error": code[0], "error_description": text[code.start() :]}
+        return to_error(401, answer, doing="logging in to Azure")
+    if "az login" in text or "failed to retrieve a token from the included" in text:
+        return LoginError(
+            "Nobody is logged in to Azure on this computer. Log in with az login; programs set "
+            "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET.",
+            code="CredentialUnavailable",
+        )
+    return LoginError(f"Azure gives no token: {_said(text)} Log in: az login.", code="NoToken")
+
+
 def _explained(start: str, problem: Problem, rule: Rule, found: Mapping[str, str]) -> CloudError:
     policies = ", ".join(f"`{name}`" for name in problem.policies) or "not named"
     known = {"policies": policies, **found}
