@@ -17,7 +17,7 @@ from elastron.errors import (
     NotOfferedError,
     QuotaError,
 )
-from tests.cloud.azure.arm_door import Door, Fault
+from tests.cloud.azure.arm_door import Door, Fault, Seen
 from tests.cloud.azure.arm_ids import key
 from tests.cloud.azure.arm_state import SUBSCRIPTION, Azure
 from tests.cloud.azure.conftest import engine_to
@@ -232,6 +232,35 @@ def test_what_can_be_known_is_told_before_anything_is_made(  # noqa: PLR0917
         engine.carry_out(proposal)
     assert not door.writes
     assert not azure.items
+
+
+def test_a_role_that_somebody_gave_already_is_enough(door: Door, azure: Azure) -> None:
+    aks = make_aks({"name": "scans"})
+    up(door, aks)
+    role = next(i for i in azure.items.values() if "roleAssignments" in i.type)
+    azure.remove(role)
+    by_hand = f"{role.id.rsplit('/', 1)[0]}/99999999-0000-0000-0000-000000000000"
+    azure.put(by_hand, {"properties": role.body["properties"]})
+    events: list[Event] = []
+    engine = engine_to(door, events.append)
+    engine.carry_out(engine.propose(aks))
+    assert any("somebody else" in event.what for event in events)
+    assert by_hand in azure.named()
+
+
+def test_stopping_by_hand_tells_what_goes_on(door: Door) -> None:
+    events: list[Event] = []
+    engine = engine_to(door, events.append)
+    proposal = engine.propose(make_aks({"name": "scans"}))
+
+    def stop(seen: Seen) -> None:
+        if seen.method == "GET" and "/operations/" in seen.path:
+            raise KeyboardInterrupt
+
+    door.fault = stop
+    with pytest.raises(KeyboardInterrupt):
+        engine.carry_out(proposal)
+    assert any("not stopped: network scans-net" in event.what for event in events)
 
 
 def test_progress_is_told(door: Door) -> None:

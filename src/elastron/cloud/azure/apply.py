@@ -16,9 +16,11 @@ from elastron.cloud.azure.operation import Operation, is_busy
 from elastron.cloud.azure.plan import Change, Kind
 from elastron.cloud.azure.resource import resolve
 from elastron.cloud.azure.survey import describe
-from elastron.errors import ElastronError
+from elastron.errors import CloudError, ElastronError
 
 _TELL_S = 30.0
+#: The same role for the same holder, under a name that is not ours.
+_ROLE_THERE = "RoleAssignmentExists"
 
 Answers = dict[str, dict[str, Any]]
 
@@ -77,7 +79,7 @@ class Applying:
                 if not self._running and self._waiting:
                     raise RuntimeError("changes wait for each other: a bug in their order")
                 self._look()
-        except ElastronError:
+        except (ElastronError, KeyboardInterrupt):
             going_on = ", ".join(describe(one.change.resource) for one in self._running.values())
             if going_on:
                 self._progress(note(f"Still under way at Azure, and not stopped: {going_on}."))
@@ -126,9 +128,16 @@ class Applying:
         resource = change.resource
         body = resolve(change.body, self.answers)
         new = change.kind is not Kind.UPDATE
-        return self._arm.begin_put(
-            resource.id, resource.api_version, body, describe(resource), new=new
-        )
+        what = describe(resource)
+        try:
+            return self._arm.begin_put(resource.id, resource.api_version, body, what, new=new)
+        except CloudError as error:
+            if error.code != _ROLE_THERE:
+                raise
+            self._progress(note(f"{what} was given by somebody else already, and is left so."))
+            operation = self._arm.watch(resource.id, resource.api_version, what)
+            operation.end({"id": resource.id, **body})
+            return operation
 
     def _look(self) -> None:
         """Wait until the first of those under way wants to be looked at, and look."""

@@ -33,8 +33,7 @@ _STATUSES = {
 }
 _BUSY = re.compile(
     r"in[ -]progress|another operation|is being (created|updated|deleted|processed)|concurrent"
-    r"|has conflict with another|not in succeeded state|currently (being|executing)"
-    r"|please (wait|retry|try again)",
+    r"|has conflict with another|not in succeeded state|currently (being|executing)",
     re.IGNORECASE,
 )
 _BUSY_CODES = frozenset(
