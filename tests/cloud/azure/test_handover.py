@@ -21,8 +21,9 @@ from elastron.cloud.azure.events import Event, Step
 from elastron.cloud.azure.handover import Done, Into, hand_over
 from elastron.cloud.helm import Helm
 from elastron.cloud.kubectl import Kubectl
-from elastron.errors import CloudError
-from tests.cloud.api_server import World, ready_workloads
+from elastron.errors import CloudError, DeadlineError
+from tests.cloud.api_server import KEDA, KINDS, World, ready_workloads
+from tests.cloud.azure.arm_clock import VirtualClock
 from tests.cloud.azure.arm_door import Door
 from tests.cloud.azure.conftest import engine_to
 from tests.helm.harness import program
@@ -149,6 +150,26 @@ def test_another_storage_class_replaces_the_old_one(
     writes = [line for line in world.requests if line.split()[0] in ("POST", "PATCH", "DELETE")]
     into.share(make_aks({"name": "scans", "storage": {"share": "none"}}))
     assert len([line for line in writes if "storageclasses" in line]) == 3
+
+
+def test_keda_comes_some_time_after_the_cluster(world: World, helm: Helm, kubectl: Kubectl) -> None:
+    class Slow(VirtualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(30 * seconds)
+
+    class Later(VirtualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.now() > 1025:
+                world.kinds.append(KEDA)
+
+    clock = Later()
+    Into(helm, kubectl, clock=clock).await_keda()
+    assert clock.slept == [10, 10, 10]
+    world.kinds.clear()
+    world.kinds += KINDS
+    with pytest.raises(DeadlineError, match="no KEDA after 10 minutes"):
+        Into(helm, kubectl, clock=Slow()).await_keda()
 
 
 def test_no_fleet_is_wanted(door: Door, kubeconfig: Path, tmp_path: Path, world: World) -> None:

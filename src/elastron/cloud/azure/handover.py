@@ -17,15 +17,17 @@ from elastron.cloud import deployment
 from elastron.cloud.azure.additions import Addition, additions
 from elastron.cloud.azure.arm import Arm
 from elastron.cloud.azure.chart_values import fleet_values, share_class
+from elastron.cloud.azure.clock import Clock, SystemClock
 from elastron.cloud.azure.description import Aks
+from elastron.cloud.azure.description_services import Autoscaler
 from elastron.cloud.azure.events import Event, Progress, Step, note, silent
 from elastron.cloud.azure.kubeconfig import default_path, fetch, merge, with_cli_login
 from elastron.cloud.azure.session import Login
 from elastron.cloud.checks import Finding, Result
-from elastron.cloud.facts import reach
+from elastron.cloud.facts import api_versions, reach
 from elastron.cloud.helm import Helm
 from elastron.cloud.kubectl import Kubectl
-from elastron.errors import CloudError
+from elastron.errors import CloudError, DeadlineError
 
 Json = Mapping[str, Any]
 
@@ -33,6 +35,9 @@ _ADDITION_S = 900.0
 #: The first scan node has to be bought and started: some minutes; images are large.
 _FLEET_S = 1800.0
 _TEST_S = 1200.0
+_KEDA_S = 600.0
+_LOOK_S = 10.0
+_KEDA_API = "keda.sh/v1alpha1"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def hand_over(
     if not aks.fleet.install:
         return Done(where, context)
     with _own(text) as own:
-        into = Into(Helm(kubeconfig=own), Kubectl(kubeconfig=own), progress)
+        into = Into(Helm(kubeconfig=own), Kubectl(kubeconfig=own), progress, arm.clock)
         steps = into.bring(aks, answers, test=test)
     return Done(where, context, steps, aks.fleet.release, aks.fleet.namespace)
 
@@ -119,12 +124,20 @@ class Into:
         helm: against it.
         kubectl: against it.
         progress: is told.
+        clock: for pauses.
     """
 
-    def __init__(self, helm: Helm, kubectl: Kubectl, progress: Progress = silent) -> None:
+    def __init__(
+        self,
+        helm: Helm,
+        kubectl: Kubectl,
+        progress: Progress = silent,
+        clock: Clock | None = None,
+    ) -> None:
         self._helm = helm
         self._kubectl = kubectl
         self._progress = progress
+        self._clock = clock or SystemClock()
         self._steps: list[tuple[str, str]] = []
 
     def bring(
@@ -135,6 +148,8 @@ class Into:
         self.share(aks)
         for addition in additions(aks):
             self._add(addition)
+        if aks.autoscaler is Autoscaler.KEDA:
+            self.await_keda()
         changed = self._fleet(aks, answers)
         if test and changed:
             with self._step("test scan", "send"):
@@ -171,6 +186,18 @@ class Into:
             if there is not None:  # nothing in a class can be changed; volumes do not mind
                 self._kubectl.delete("storageclass", name)
             self._kubectl.apply(wanted)
+
+    def await_keda(self) -> None:
+        """Wait for KEDA, which AKS installs some time after the cluster is there."""
+        until = self._clock.now() + _KEDA_S
+        while _KEDA_API not in api_versions(self._kubectl):
+            if self._clock.now() > until:
+                raise DeadlineError(
+                    f"The cluster still has no KEDA after {_KEDA_S / 60:.0f} minutes, which AKS "
+                    "installs by itself (az aks show: workloadAutoScalerProfile). Run the command "
+                    "again, or say fleet.autoscaler=hpa."
+                )
+            self._clock.sleep(_LOOK_S)
 
     def _add(self, addition: Addition) -> None:
         there = self._helm.status(addition.release, addition.namespace)
