@@ -6,9 +6,10 @@ import io
 import zipfile
 
 SERVER = "azuregateway-11fc0062-1773-4d1c-9b60-72706ded574e-3ada87e0fd39.vpn.azure.com"
+GATEWAY = "11fc0062-1773-4d1c-9b60-72706ded574e.vpn.azure.com"
 TEMPLATE = f"""client\r
 remote {SERVER} 443\r
-verify-x509-name '11fc0062-1773-4d1c-9b60-72706ded574e.vpn.azure.com' name\r
+verify-x509-name '{GATEWAY}' name\r
 remote-cert-tls server\r
 \r
 dev tun\r
