@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from elastron.cloud.azure.description import Aks, make_aks
+from elastron.cloud.azure.down import carry_out, propose_down
 from elastron.errors import ElastronError
 from tests.cloud.azure.arm_clock import FastClock
 from tests.cloud.azure.arm_door import DeathError, Door, Fault, Seen
@@ -175,6 +176,21 @@ def test_an_operation_that_fails_at_azure_then_up() -> None:
     assert len(failed) >= 5
     for told in failed:
         assert "AllocationFailed" in told or "activity log" in told
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_up_and_down_on_a_bad_day(seed: int) -> None:
+    """One request in four goes wrong, and what was just made is known late; still both arrive."""
+    chance = random.Random(seed)
+    door = Door(Azure(pace=PACE, lag_s=30))
+    bad = [fault for fault in PASSING if fault.status != 409]
+    door.fault = lambda seen: chance.choice(bad) if chance.random() < 0.25 else None
+    up(door, WHOLE)
+    engine = engine_to(door)
+    assert not engine.propose(WHOLE).plan.to_do
+    carry_out(engine, propose_down(engine, WHOLE.name, WHOLE))
+    assert door.azure.named() == []
+    assert len([seen for seen in door.seen if seen.status >= 400]) > 20
 
 
 def _end_state() -> Azure:

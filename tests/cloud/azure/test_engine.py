@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
 from elastron.cloud.azure.description import Aks, make_aks
+from elastron.cloud.azure.engine import Engine
 from elastron.cloud.azure.events import Event, Step
+from elastron.cloud.azure.kubeconfig import fetch
 from elastron.cloud.azure.plan import Kind
 from elastron.errors import (
     CloudError,
@@ -20,7 +23,7 @@ from elastron.errors import (
 from tests.cloud.azure.arm_door import Door, Fault, Seen
 from tests.cloud.azure.arm_ids import key
 from tests.cloud.azure.arm_state import SUBSCRIPTION, Azure
-from tests.cloud.azure.conftest import engine_to
+from tests.cloud.azure.conftest import GOOD, LOGIN, arm_to, engine_to
 
 GPU = {"vm_size": "Standard_NC4as_T4_v3", "max": 3}
 EVERYTHING: dict[str, Any] = {
@@ -261,6 +264,22 @@ def test_stopping_by_hand_tells_what_goes_on(door: Door) -> None:
     with pytest.raises(KeyboardInterrupt):
         engine.carry_out(proposal)
     assert any("not stopped: network scans-net" in event.what for event in events)
+
+
+def test_no_secret_in_logs_and_events(
+    door: Door, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    events: list[Event] = []
+    with arm_to(door) as arm:
+        engine = Engine(arm, LOGIN, events.append)
+        answers = engine.carry_out(engine.propose(make_aks(EVERYTHING)))
+        text = fetch(arm, answers["cluster"]["id"])
+    assert "not-a-real-token-user" in text
+    told = caplog.text + str(events) + "".join(capfd.readouterr())
+    assert "not-a-real-token" not in told
+    assert GOOD not in told
+    assert "Bearer" not in told
 
 
 def test_progress_is_told(door: Door) -> None:
