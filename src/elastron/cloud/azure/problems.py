@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elastron.cloud.azure.problem_rules import RULES, Rule
+from elastron.cloud.azure.problem_rule import Rule
+from elastron.cloud.azure.problem_rules import RULES
 from elastron.errors import CloudBusyError, CloudError, LoginError, NotAllowedError
 
 # An answer deeper or wider than any that Azure gives is read no further.
