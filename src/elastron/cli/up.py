@@ -32,7 +32,7 @@ def up(
     psk_file: Annotated[
         Path | None,
         typer.Option(
-            help="Their keys, as `elastron access psk create` writes them \\[stunnel.secrets]."
+            help="Their keys, as `elastron access psk create` writes them [stunnel.secrets]."
         ),
     ] = None,
     allow_insecure: Annotated[
