@@ -141,6 +141,7 @@ def rehearse(settings: NodeSettings) -> None:
 def _be_different() -> None:
     """Undo what forked siblings share and must not."""
     random.seed()
-    np.random.seed()  # noqa: NPY002 - gadgets of others may use the global generator
+    # Gadgets of others may use the global generator. A number: without one it takes a millisecond.
+    np.random.seed(random.getrandbits(32))  # noqa: NPY002
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)

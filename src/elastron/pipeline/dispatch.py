@@ -93,14 +93,18 @@ class Dispatch:
             ElastronError: a part waits for somebody who will not come.
         """
         self._choice.update(peers)
+        known = self._choice.known
+        anybody = True  # is free; many parts may wait, and each result calls us
         for part in self._in_order():
-            if self._choice.known and part.avoided.issuperset(self._choice.known):
+            if known and part.avoided.issuperset(known):
                 part.avoided.clear()  # better the same again than nobody
-            peer = self._choice.choose(now, part.avoided)
+            peer = self._choice.choose(now, part.avoided) if anybody else None
             if peer is not None:
                 self._choice.started(peer, now)
                 self._start(part, self._on_peer(part, peer))
-            elif part.waiting_since is None:
+                continue
+            anybody = anybody and bool(part.avoided)
+            if part.waiting_since is None:
                 part.waiting_since = now
         if self._waiting and self._stuck:
             self._work_here(now)
