@@ -56,7 +56,10 @@ def test_the_account_of_the_original_is_used_where_it_is():
 
 def test_the_originals_server_gets_what_it_reads():
     """It has no shell, and knows the variables with _FILE."""
-    pod, container = _storage(render(CHART, EXAMPLES / "original-values.yaml"))
+    objects = render(CHART, EXAMPLES / "original-values.yaml")
+    pod, container = _storage(objects)
+    service = named(objects, "Service", "gt1-gadgetron-storage")
+    assert "elastron.dev/scrape" not in service["metadata"]["labels"]  # it tells no metrics
     assert container["image"] == "ghcr.io/ismrmrd/mrd-storage-server:v0.0.8"
     assert not {"command", "args"} & set(container)
     env = _env(container)
