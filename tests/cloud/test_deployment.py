@@ -122,12 +122,20 @@ def test_a_release_that_another_helm_left_halfway(helm: Helm, kubectl: Kubectl, 
     assert "helm rollback gt1 -n imaging" in finding.todo
 
 
+def test_a_release_that_failed_is_gone_on_with(helm: Helm, kubectl: Kubectl, monkeypatch):
+    failed = Release("gt1", NAMESPACE, 3, "failed")
+    monkeypatch.setattr(helm, "status", lambda *_: failed)
+    plan = prepare(helm, kubectl, WISH)
+    assert plan.possible
+    assert any("revision 3 failed" in each.what for each in plan.findings)
+
+
 def test_pods_that_do_not_come_up_are_named(helm: Helm, kubectl: Kubectl, world: World):
     def stuck(world: World, each: dict) -> None:
         if each["kind"] != "Deployment":
             return
         labels = each["spec"]["template"]["metadata"]["labels"]
-        waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+        waiting = {"reason": "ImagePullBackOff", "message": "pulling i: lookup: no such host"}
         status = {
             "containerStatuses": [{"image": "i", "state": {"waiting": waiting}}],
             "conditions": [{"type": "Ready", "status": "False"}],
@@ -142,7 +150,7 @@ def test_pods_that_do_not_come_up_are_named(helm: Helm, kubectl: Kubectl, world:
         carry_out(helm, kubectl, hasty)
     said = str(caught.value)
     assert "gt1-gadgetron-node: 0 of 1 pods are ready" in said
-    assert "gt1-gadgetron-node-x: ImagePullBackOff: no such image" in said
+    assert "gt1-gadgetron-node-x: cannot get image i: no such host" in said
 
 
 def test_no_such_fleet(kubectl: Kubectl):

@@ -16,6 +16,13 @@ from elastron.cli.checking import CONFIGS, Verdict, check_config, compare_images
 from elastron.cli.console import print_json, stderr, stdout
 from elastron.cli.deploying import finding_line, findings_json
 from elastron.cli.fleet_admin import Admin, begun_anew, others, places, session_of
+from elastron.cli.fleet_findings import (
+    figures,
+    grown_finding,
+    held_findings,
+    scaler_problem,
+    verdict_finding,
+)
 from elastron.cli.held_scan import HeldScan
 from elastron.client import Client
 from elastron.cloud.checks import Finding, Result, fail, ok, warn
@@ -155,7 +162,7 @@ class FleetCheck:
                 except ConnectError as error:
                     yield fail(str(error), f"kubectl get endpoints {fleet.service}")
                     return
-                yield _verdict_finding(verdict)
+                yield verdict_finding(verdict)
 
     def _storage(self, fleet: Fleet) -> Iterator[Finding]:
         """A noise scan, and a scan that depends on it, as scanners send them."""
@@ -187,7 +194,7 @@ class FleetCheck:
                 "look at the storage server: kubectl logs -l app.kubernetes.io/component=storage",
             )
         else:
-            yield ok(f"a scan found its noise scan in storage ({_figures(verdict)})")
+            yield ok(f"a scan found its noise scan in storage ({figures(verdict)})")
 
     def _in_cluster(self) -> Iterator[Finding]:
         namespace = self._kubectl.namespace or "default"
@@ -223,11 +230,11 @@ class FleetCheck:
             grown = self._wait_pool(name, lambda pool: pool.wanted > before.wanted, words)
             if grown.wanted > before.wanted:
                 grown = self._wait_pool(name, lambda pool: pool.ready > before.ready, words)
-            yield _grown_finding(before, grown, len(held))
+            yield grown_finding(before, grown, len(held))
             for each in held:  # all of them: one that waits in the queue needs another's place
                 each.finish()
             verdicts = [each.result(self._timeout_s) for each in held]
-        yield from _held_findings(verdicts)
+        yield from held_findings(verdicts)
         if grown.wanted <= before.wanted:
             return
         patience_s = before.scaler.shrink_after_s + _METRIC_LAG_S + self._timeout_s
@@ -239,7 +246,7 @@ class FleetCheck:
         if shrunk.wanted > before.wanted:
             yield fail(
                 f"pool {name} still has {shrunk.wanted} nodes {seconds:.0f} s after the scans"
-                + _scaler_problem(shrunk),
+                + scaler_problem(shrunk),
                 f"kubectl describe hpa {before.workload}",
             )
         else:
@@ -296,7 +303,7 @@ class FleetCheck:
         else:
             yield ok(
                 f"{victim} was killed in the middle of a scan; on {again['node']} it came to its "
-                f"end ({_figures(verdict)})"
+                f"end ({figures(verdict)})"
             )
 
     def _until(
@@ -359,47 +366,6 @@ def _pool(fleet: Fleet, name: str) -> Pool:
         f"The fleet {fleet.release} has no pool {name}; it has "
         f"{', '.join(each.name for each in fleet.pools) or 'none'}."
     )
-
-
-def _verdict_finding(verdict: Verdict) -> Finding:
-    if verdict.problem:
-        return fail(f"{verdict.config}: {verdict.problem}", "elastron configs; kubectl logs")
-    return ok(f"{verdict.config}: {_figures(verdict)}")
-
-
-def _figures(verdict: Verdict) -> str:
-    words = f"{verdict.images} image{'' if verdict.images == 1 else 's'}"
-    if verdict.difference is not None:
-        words += f", difference {verdict.difference:.1e}"
-    return f"{words}, {verdict.seconds:.1f} s"
-
-
-def _grown_finding(before: Pool, now: Pool, scans: int) -> Finding:
-    if now.wanted <= before.wanted:
-        return fail(
-            f"{scans} scans at once, and pool {before.name} stays at {now.wanted} nodes"
-            + _scaler_problem(now),
-            f"kubectl describe hpa {before.workload}",
-        )
-    if now.ready <= before.ready:
-        return fail(
-            f"pool {before.name} is to have {now.wanted} nodes, but {now.ready} are ready",
-            "kubectl describe pods: is there room for one more?",
-        )
-    return ok(f"pool {before.name} grew from {before.wanted} to {now.wanted} nodes")
-
-
-def _scaler_problem(pool: Pool) -> str:
-    return f": {pool.scaler.problem}" if pool.scaler and pool.scaler.problem else ""
-
-
-def _held_findings(verdicts: Sequence[Verdict | None]) -> Iterator[Finding]:
-    bad = [each for each in verdicts if each is None or each.problem]
-    if not bad:
-        yield ok(f"all {len(verdicts)} scans are right")
-        return
-    why = {"it did not end in time" if each is None else each.problem for each in bad}
-    yield fail(f"{len(bad)} of {len(verdicts)} scans: {'; '.join(sorted(why))}", "kubectl logs")
 
 
 def _why(scan: HeldScan) -> str:

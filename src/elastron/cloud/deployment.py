@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elastron.cloud import checks, facts, manifest
 from elastron.cloud.charts import FLEET, find_chart
@@ -94,9 +95,8 @@ def prepare(helm: Helm, kubectl: Kubectl, wish: Wish) -> Plan:
         findings += checks.reachable(unreached)
         return Plan(wish, chart, "", tuple(findings), None, ())
     apis = facts.api_versions(kubectl)
-    objects = manifest.objects_of(
-        _render(helm, wish, chart, apis=sorted(apis), kube_version=versions.server_text)
-    )
+    given = {"apis": sorted(apis), "kube_version": versions.server_text}
+    objects = manifest.objects_of(_render(helm, wish, chart, **given))
     needs = manifest.needs(objects)
     known = facts.gather(kubectl, wish.namespace, needs, objects)
     findings += checks.judge(known, needs)
@@ -107,7 +107,20 @@ def prepare(helm: Helm, kubectl: Kubectl, wish: Wish) -> Plan:
         what = f"release {wish.release} is {installed.status}"
         where = {"release": wish.release, "namespace": wish.namespace}
         findings.append(checks.fail(what, _PENDING_TODO.format(**where)))
-    before = [] if installed is None else manifest.objects_of(installed.manifest)
+    if installed is not None and installed.status == "failed":
+        findings.append(
+            checks.warn(
+                f"revision {installed.revision} failed: what is installed may not be all of it, "
+                "and more may change than is shown",
+                "deploying again puts it right",
+            )
+        )
+    before: list[manifest.Object] = []
+    if installed is not None:
+        before = manifest.objects_of(installed.manifest)
+        # The chart looks at what is there already, as at a volume's class.
+        with contextlib.suppress(ElastronError):  # a kind that lacks is among the findings
+            objects = manifest.objects_of(_render(helm, wish, chart, lookups=True, **given))
     return Plan(
         wish,
         chart,
@@ -164,9 +177,7 @@ def _render(
     helm: Helm,
     wish: Wish,
     chart: Path | str,
-    *,
-    apis: list[str] | None = None,
-    kube_version: str | None = None,
+    **given: Any,
 ) -> str:
     return helm.template(
         wish.release,
@@ -174,9 +185,8 @@ def _render(
         wish.namespace,
         wish.values,
         sets=wish.sets,
-        apis=apis or (),
-        kube_version=kube_version,
         hooks=False,
+        **given,
     )
 
 

@@ -114,8 +114,9 @@ class Helm:
         apis: Sequence[str] = (),
         kube_version: str | None = None,
         hooks: bool = True,
+        lookups: bool = False,
     ) -> str:
-        """The objects of a chart as YAML, without asking a cluster.
+        """The objects of a chart as YAML.
 
         Args:
             release: its name.
@@ -126,6 +127,7 @@ class Helm:
             apis: `group/version` that the cluster is taken to have.
             kube_version: that the cluster is taken to have.
             hooks: those too, as `helm test`'s; a release's manifest is without.
+            lookups: the chart may look into the cluster; all its kinds must be known there.
 
         Raises:
             ConfigError: the values do not fit.
@@ -135,6 +137,8 @@ class Helm:
             more += ["--kube-version", kube_version]
         if not hooks:
             more.append("--no-hooks")
+        if lookups:
+            more.append("--dry-run=server")
         with _files(values) as given:
             try:
                 return self._program.run(

@@ -23,8 +23,10 @@ COMPLAINT_CHARS_MAX = 4000
 #: A program that is asked to end may tidy up for so long.
 END_S = 10.0
 _PIECE_BYTES = 2**16
-#: Helm 3 tells of every symbolic link in a chart; libraries tell what they are at.
-_NOISE = re.compile(r"^(?:walk\.go:\d+: |[IWE]\d{4} \d\d:\d\d:).*\n?", re.MULTILINE)
+#: Helm tells of every symbolic link in a chart; libraries tell what they are at.
+_NOISE = re.compile(
+    r"^(?:walk\.go:\d+: |level=[A-Z]+ msg=|[IWE]\d{4} \d\d:\d\d:).*\n?", re.MULTILINE
+)
 
 
 class ProgramError(RemoteError):

@@ -13,9 +13,10 @@ INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 POOL = "elastron.dev/pool"
 _KINDS = "services,deployments,horizontalpodautoscalers"
-#: A waiting container that will not get better by waiting.
-_STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff")
-_STUCK_MORE = ("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull")
+#: A waiting container that will not get better by waiting: its image does not come ...
+_NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+#: ... or it does not start.
+_STUCK = ("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,10 @@ def _problem(status: Object, scheduled: tuple[str, str]) -> str:
     for container in every:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
-        if reason in (*_STUCK, *_STUCK_MORE):
+        if reason in _NO_IMAGE:
+            # The last words are the cause; those before tell what was tried.
+            cause = (waiting.get("message") or reason).rpartition(": ")[2]
+            return f"cannot get image {container['image']}: {cause}"
+        if reason in _STUCK:
             return f"{reason}: {waiting.get('message') or container['image']}"
     return ""
