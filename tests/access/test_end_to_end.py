@@ -25,7 +25,7 @@ from tests.access.charts import (
     running,
 )
 from tests.access.fleet import Fleet, command
-from tests.access.programs import needs_sshd, stunnel_in
+from tests.access.programs import needs_sshd, stunnel_in, until
 from tests.access.test_client_package import unpack
 from tests.gateway.tls_parts import PATIENCE_S, free_port, needs_psk, needs_stunnel
 from tests.helm.harness import named, render
@@ -38,14 +38,14 @@ def test_the_chart_s_stunnel_and_the_original_s_client(fleet: Fleet, tmp_path: P
         readme_stunnel(tmp_path / "client", fleet.key("site-a"), server.port) as port,
     ):
         assert np.array_equal(fleet.images(port), fleet.direct)
-        assert 'PSK identity "site-a"' in server.log.read_text()
+        until(lambda: 'PSK identity "site-a"' in server.log.read_text())
 
 
 @needs_stunnel
 def test_our_door_and_the_original_s_client(fleet: Fleet, tmp_path: Path) -> None:
     with readme_stunnel(tmp_path, fleet.key("site-b"), fleet.exposed) as port:
         assert np.array_equal(fleet.images(port), fleet.direct)
-    assert "site-b" in fleet.log()
+    until(lambda: "site-b" in fleet.log())
 
 
 @needs_stunnel
@@ -80,7 +80,7 @@ def test_the_chart_s_gateway_and_the_original_s_client(fleet: Fleet, tmp_path: P
         readme_stunnel(tmp_path / "client", fleet.key("site-a"), port) as local,
     ):
         assert np.array_equal(fleet.images(local), fleet.direct)
-    assert '"identity": "site-a"' in (tmp_path / "gateway.log").read_text()
+    until(lambda: '"identity": "site-a"' in (tmp_path / "gateway.log").read_text())
 
 
 @pytest.fixture
