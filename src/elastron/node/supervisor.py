@@ -37,7 +37,7 @@ _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
 _LEAVING_MAX = 16
 #: A worker that has said CLOSE reports within this time, as a rule.
-_REPORT_WAIT_S = 0.1
+_REPORT_WAIT_S = 0.5
 
 
 class Node:
