@@ -82,6 +82,12 @@ def test_reviews_come_back_with_their_answer(kubectl: Kubectl, world: World):
     assert kubectl.create([]) == []
 
 
+def test_kinds(kubectl: Kubectl):
+    found = kubectl.kinds()
+    assert found["v1", "Pod"] == ("pods", True)
+    assert found["storage.k8s.io/v1", "StorageClass"] == ("storageclasses", False)
+
+
 def test_raw_paths(kubectl: Kubectl):
     groups = kubectl.raw("/apis")
     assert groups is not None

@@ -98,7 +98,7 @@ def prepare(helm: Helm, kubectl: Kubectl, wish: Wish) -> Plan:
     given = {"apis": sorted(apis), "kube_version": versions.server_text}
     objects = manifest.objects_of(_render(helm, wish, chart, **given))
     needs = manifest.needs(objects)
-    known = facts.gather(kubectl, wish.namespace, needs, objects)
+    known = facts.gather(kubectl, wish.namespace, needs, objects, versions=versions, apis=apis)
     findings += checks.judge(known, needs)
     installed = None
     if known.namespace_labels is not None:

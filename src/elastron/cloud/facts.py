@@ -109,7 +109,15 @@ def api_versions(kubectl: Kubectl) -> frozenset[str]:
     return frozenset(found)
 
 
-def gather(kubectl: Kubectl, namespace: str, needs: Needs, objects: Iterable[Object]) -> Facts:
+def gather(
+    kubectl: Kubectl,
+    namespace: str,
+    needs: Needs,
+    objects: Iterable[Object],
+    *,
+    versions: Versions,
+    apis: frozenset[str],
+) -> Facts:
     """Ask the cluster for all that `checks` judges by.
 
     Args:
@@ -117,12 +125,10 @@ def gather(kubectl: Kubectl, namespace: str, needs: Needs, objects: Iterable[Obj
         namespace: that is deployed to.
         needs: of the objects.
         objects: that are to be installed; tried without being installed.
+        versions: of `reach`.
+        apis: of `api_versions`.
     """
-    versions, problem = reach(kubectl)
-    if problem:
-        return Facts(versions, problem, namespace)
-    apis = api_versions(kubectl)
-    resources = _resources(kubectl, {api for api, _ in (*needs.kinds, *_HELM_KINDS)} & apis)
+    resources = _resources(kubectl, {*needs.kinds, *_HELM_KINDS}, apis)
     space = kubectl.get("namespace", namespace)
     claims = _allowed(kubectl, "persistentvolumeclaims", namespace) or []
     return Facts(
@@ -142,10 +148,13 @@ def gather(kubectl: Kubectl, namespace: str, needs: Needs, objects: Iterable[Obj
     )
 
 
-def _resources(kubectl: Kubectl, apis: Iterable[str]) -> dict[tuple[str, str], Resource]:
-    """(`group/version`, kind) to the resource."""
-    found: dict[tuple[str, str], Resource] = {}
-    for api in apis:
+def _resources(
+    kubectl: Kubectl, wanted: Iterable[tuple[str, str]], apis: frozenset[str]
+) -> dict[tuple[str, str], Resource]:
+    """(`group/version`, kind) to the resource, of those wanted at least."""
+    found = kubectl.kinds()
+    # Versions that the cluster has, but does not prefer.
+    for api in {api for api, kind in wanted if (api, kind) not in found} & apis:
         listed = kubectl.raw(f"/apis/{api}" if "/" in api else f"/api/{api}") or {}
         for each in listed.get("resources") or []:
             if "/" not in each["name"]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from elastron.cloud.port_forward import PortForward, Target
 from elastron.cloud.program import Program, ProgramError
-from elastron.errors import RemoteError
+from elastron.errors import ConfigError, RemoteError
 
 Object = dict[str, Any]
 
@@ -69,14 +69,13 @@ class Kubectl:
         Raises:
             ConfigError: there is no kubectl.
         """
-        client = json.loads(self._program.run("version", "--client", "-o", "json"))
-        try:
-            server = self.raw("/version")
-        except ProgramError:
-            server = None
-        version = client["clientVersion"]
+        # Without a cluster it fails, and tells its own version all the same.
+        told = json.loads(self._call("version", "-o", "json", codes=(0, 1)) or "{}")
+        if "clientVersion" not in told:
+            raise ConfigError(f"{self._program.path} does not tell kubectl's version.")
+        server = told.get("serverVersion")
         return Versions(
-            client=_version(version),
+            client=_version(told["clientVersion"]),
             server=_version(server) if server else None,
             server_text=server["gitVersion"] if server else "",
         )
@@ -104,6 +103,21 @@ class Kubectl:
             if "NotFound" in error.complaint or "could not find" in error.complaint:
                 return None
             raise
+
+    def kinds(self) -> dict[tuple[str, str], tuple[str, bool]]:
+        """Kinds in the versions that the cluster prefers.
+
+        Returns:
+            (`group/version`, kind) to the resource's name and whether it lies in a namespace.
+        """
+        # One group that is out of order makes it fail; the others are told all the same.
+        said = self._call("api-resources", "--no-headers", "--cached=false", codes=(0, 1))
+        found: dict[tuple[str, str], tuple[str, bool]] = {}
+        for line in said.splitlines():
+            words = line.split()  # name, perhaps short names, version, namespaced, kind
+            if len(words) >= 4 and words[-2] in ("true", "false"):
+                found[words[-3], words[-1]] = (words[0], words[-2] == "true")
+        return found
 
     # --- objects --------------------------------------------------------------------------------
 
@@ -352,12 +366,15 @@ class Kubectl:
         found = namespace or self.namespace
         return [] if found is None else ["--namespace", found]
 
-    def _call(self, *arguments: str, stdin: str | None = None) -> str:
+    def _call(
+        self, *arguments: str, stdin: str | None = None, codes: tuple[int, ...] = (0,)
+    ) -> str:
         return self._program.run(
             *arguments,
             f"--request-timeout={REQUEST_S:g}s",
             stdin=stdin,
             timeout_s=3 * REQUEST_S,
+            codes=codes,
         )
 
 

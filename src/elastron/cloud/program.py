@@ -91,7 +91,11 @@ class Program:
         return [self.path, *self._always, *arguments]
 
     def run(
-        self, *arguments: str, stdin: bytes | str | None = None, timeout_s: float = 60.0
+        self,
+        *arguments: str,
+        stdin: bytes | str | None = None,
+        timeout_s: float = 60.0,
+        codes: tuple[int, ...] = (0,),
     ) -> str:
         """Run it to its end.
 
@@ -99,6 +103,7 @@ class Program:
             arguments: after those of every call.
             stdin: what it reads.
             timeout_s: it is ended after so long.
+            codes: exit statuses that are no failure.
 
         Returns:
             What it wrote to stdout.
@@ -125,7 +130,7 @@ class Program:
                     thread.join(END_S)
         if out.too_much:
             raise LimitError(f"{self.name} {_named(arguments)} wrote more than can be read.")
-        if code != 0:
+        if code not in codes:
             complaint = _NOISE.sub("", err.text()).strip()[-COMPLAINT_CHARS_MAX:]
             output = out.text()[-COMPLAINT_CHARS_MAX:]
             raise ProgramError(self.name, _named(arguments), code, complaint, output)
