@@ -11,7 +11,7 @@ from typing import Any
 
 from elastron.cloud.port_forward import PortForward, Target
 from elastron.cloud.program import Program, ProgramError
-from elastron.errors import ConfigError, RemoteError
+from elastron.errors import RemoteError
 
 Object = dict[str, Any]
 
@@ -69,10 +69,10 @@ class Kubectl:
         Raises:
             ConfigError: there is no kubectl.
         """
-        # Without a cluster it fails, and tells its own version all the same.
-        told = json.loads(self._call("version", "-o", "json", codes=(0, 1)) or "{}")
-        if "clientVersion" not in told:
-            raise ConfigError(f"{self._program.path} does not tell kubectl's version.")
+        # Without a cluster it fails, and tells its own version all the same; but not where the
+        # kubeconfig or its context is missing.
+        said = self._call("version", "-o", "json", codes=(0, 1))
+        told = json.loads(said or self._program.run("version", "--client", "-o", "json"))
         server = told.get("serverVersion")
         return Versions(
             client=_version(told["clientVersion"]),
