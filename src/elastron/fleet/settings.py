@@ -17,15 +17,13 @@ mean what `behavior` of a Kubernetes HorizontalPodAutoscaler (autoscaling/v2) me
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from elastron.errors import ConfigError
@@ -38,8 +36,9 @@ from elastron.fleet.setting_types import (
     TimeZone,
     Word,
 )
+from elastron.service.yaml_settings import parse_table, problems_of, read_settings
 
-_FILE_BYTES_MAX = 1 << 20
+_PROBLEMS_MAX = 10
 
 
 class PolicyKind(StrEnum):
@@ -316,15 +315,7 @@ def parse_fleet(text: str, source: str = "fleet.yaml") -> FleetSettings:
     Raises:
         ConfigError: not YAML, an unknown key, or a value that is not allowed; says which and where.
     """
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}") from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        keys = ", ".join(FleetSettings.model_fields)
-        raise ConfigError(f"{source} must be a table with the keys {keys}.")
+    values = parse_table(text, source, FleetSettings)
     try:
         return FleetSettings.model_validate(values)
     except ValidationError as error:
@@ -337,51 +328,12 @@ def load_fleet(path: Path) -> FleetSettings:
     Raises:
         ConfigError: as `parse_fleet`, and where the file cannot be read.
     """
-    try:
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            raise ConfigError(f"{path} is too large to describe a fleet.")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    return parse_fleet(text, str(path))
+    return parse_fleet(read_settings(path), str(path))
 
 
 def _explain(error: ValidationError) -> str:
-    problems: list[str] = []
-    for detail in error.errors(include_url=False, include_input=False):
-        where = [str(part) for part in detail["loc"]]
-        if detail["type"] == "extra_forbidden":
-            problem = f"{'.'.join(where)}: {_unknown(where)}"
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-            problem = f"{'.'.join(where)}: {message}" if where else message
-        problems.append(problem)
+    problems = problems_of(error, FleetSettings)
     # What is wrong in the common `scaling` is wrong in each pool's; once is enough.
     common = {problem for problem in problems if problem.startswith("scaling")}
     shown = [p for p in problems if re.sub(r"^pools\.[^.]*\.", "", p) not in common or p in common]
-    return "; ".join(shown[:10])
-
-
-def _unknown(where: list[str]) -> str:
-    """Say what a key that is not known may have meant."""
-    model: Any = FleetSettings
-    for part in where[:-1]:
-        if part.isdigit() or not (isinstance(model, type) and issubclass(model, BaseModel)):
-            continue
-        if part in model.model_fields:
-            model = _model_in(model.model_fields[part].annotation)
-    known = list(model.model_fields) if isinstance(model, type) else []
-    close = difflib.get_close_matches(where[-1], known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-    return f"there is no such key; {hint}"
-
-
-def _model_in(annotation: Any) -> Any:
-    """The settings class inside an annotation such as `dict[str, PoolSettings]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    return "; ".join(shown[:_PROBLEMS_MAX])

@@ -53,10 +53,15 @@ def test_everything_can_be_said():
     assert aks.system_pool.zones == ("1", "2", "3")
 
 
-@pytest.mark.parametrize("text", ["- a", "name", "42", ""])
+@pytest.mark.parametrize("text", ["- a", "name", "42"])
 def test_what_is_no_table_is_refused(text):
     with pytest.raises(ConfigError, match="must be a table with the keys name, location"):
         parse_aks(text)
+
+
+def test_nothing_is_a_description_without_a_name():
+    with pytest.raises(ConfigError, match="name: Field required"):
+        parse_aks("")
 
 
 def test_what_is_no_yaml_is_refused():

@@ -12,9 +12,8 @@ What is left out has the default that docs/reference/azure.md tells.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -47,11 +46,12 @@ from elastron.cloud.azure.names import (
     derived,
 )
 from elastron.errors import ConfigError
+from elastron.service.yaml_settings import parse_table, problems_of, read_settings
 
 Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 SYSTEM_POOL = "system"
 USER_POOL = "userpool"
-_FILE_BYTES_MAX = 1 << 20
+_PROBLEMS_MAX = 10
 _SMB_MINOR = 34  # its driver for Azure Files mounts SMB shares with the nodes' identity
 
 
@@ -251,13 +251,7 @@ def parse_aks(text: str, source: str = "the description") -> Aks:
     Raises:
         ConfigError: not YAML, an unknown key, or a value that Azure would refuse; says which.
     """
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{source} must be a table with the keys {', '.join(Aks.model_fields)}.")
-    return make_aks(values, source)
+    return make_aks(parse_table(text, source, Aks), source)
 
 
 def make_aks(values: dict[str, Any], source: str = "the description") -> Aks:
@@ -269,7 +263,8 @@ def make_aks(values: dict[str, Any], source: str = "the description") -> Aks:
     try:
         return Aks.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error)}") from error
+        problems = "; ".join(problems_of(error, Aks)[:_PROBLEMS_MAX])
+        raise ConfigError(f"{source}: {problems}") from error
 
 
 def load_aks(path: Path) -> Aks:
@@ -278,50 +273,4 @@ def load_aks(path: Path) -> Aks:
     Raises:
         ConfigError: as `parse_aks`, and where the file cannot be read.
     """
-    try:
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            raise ConfigError(f"{path} is too large to describe a cluster.")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    return parse_aks(text, str(path))
-
-
-def _explain(error: ValidationError) -> str:
-    problems: list[str] = []
-    for detail in error.errors(include_url=False, include_input=False):
-        where = [str(part) for part in detail["loc"]]
-        if detail["type"] == "extra_forbidden":
-            problems.append(f"{'.'.join(where)}: {_unknown(where)}")
-            continue
-        message = detail["msg"].removeprefix("Value error, ")
-        problems.append(f"{'.'.join(where)}: {message}" if where else message)
-    return "; ".join(dict.fromkeys(problems[:10]))
-
-
-def _unknown(where: list[str]) -> str:
-    """Say what a key that is not known may have meant."""
-    model: Any = Aks
-    is_name = False  # of a pool, which may be that of a key
-    for part in where[:-1]:
-        if not is_name and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            model = _model_in(annotation) or model
-            is_name = get_origin(annotation) is dict
-        else:
-            is_name = False
-    known = list(model.model_fields)
-    close = difflib.get_close_matches(where[-1], known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-    return f"there is no such key; {hint}"
-
-
-def _model_in(annotation: Any) -> Any:
-    """The settings class inside an annotation such as `dict[str, Pool]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    return parse_aks(read_settings(path), str(path))
