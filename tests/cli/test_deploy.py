@@ -158,3 +158,10 @@ def test_connect_holds_until_a_signal(tmp_path):
         assert process.wait(60) == 0
     for each in pods.listeners:
         each.close()
+
+
+@pytest.mark.parametrize("command", [("deploy",), ("deploy", "check"), ("connect",)])
+def test_no_cluster_is_chosen(run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    said = run(*command, code=1).stderr
+    assert "No cluster is chosen. Give --kubeconfig" in said

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elastron.errors import ConfigError
+
 if TYPE_CHECKING:
     from elastron.cloud.helm import Helm
     from elastron.cloud.kubectl import Kubectl
@@ -33,12 +35,20 @@ def open_cluster(
     """Both programs for one cluster, and the namespace meant.
 
     Raises:
-        ConfigError: there is no kubectl.
+        ConfigError: there is no kubectl, or nothing says which cluster.
     """
+    import os  # noqa: PLC0415
+
     from elastron.cloud.helm import Helm  # noqa: PLC0415  - see elastron.cli
     from elastron.cloud.kubectl import Kubectl  # noqa: PLC0415
 
     kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+    if context is None and not in_cluster and not kubectl.current_context():
+        raise ConfigError(
+            "No cluster is chosen. Give --kubeconfig, or choose one of yours: "
+            "kubectl config get-contexts, then kubectl config use-context NAME."
+        )
     if namespace is None:
         kubectl.namespace = kubectl.current_namespace()
     assert kubectl.namespace is not None  # noqa: S101  - set above
