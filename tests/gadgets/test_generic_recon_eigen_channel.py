@@ -1,5 +1,6 @@
 """Coil compression of sorted k-space."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,8 @@ def compressed(scan, *, hybrid=False, prepare=True, buffer=None, **properties):
     if prepare:
         items = make(GenericReconCartesianReferencePrepGadget, header)(items)
     gadget = make(GenericReconEigenChannelGadget, header, properties=properties)
-    return [(data.bits[0], next(iter(gadget.process(data))).bits[0]) for data in items]
+    # Copies: the gadget reuses the memory of what it is given.
+    return [(deepcopy(data).bits[0], next(iter(gadget.process(data))).bits[0]) for data in items]
 
 
 def energies(data):

@@ -24,6 +24,8 @@ from elastron.recon.fft import fft
 
 #: Lines transformed at a time; keeps temporary arrays small.
 _LINES = 64
+#: Bytes of all channels' samples transformed at a time, where all lines are.
+_BLOCK_BYTES = 1 << 19
 
 
 class EigenChannelProperties(GenericReconProperties):
@@ -74,11 +76,15 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
         if not bit.data.data.size:
             return bit
         vectors = self._coefficients(encoding, bit)
-        data, reference = _transformed(bit.data, vectors), bit.reference
-        if reference is not None and reference.data is bit.data.data:
-            reference = replace(reference, data=data.data)
-        elif reference is not None:
-            reference = _transformed(reference, vectors)
+        reference = bit.reference
+        if reference is None or reference.data is bit.data.data:
+            data = _transformed(bit.data, vectors, in_place=True)
+            if reference is not None:
+                reference = replace(reference, data=data.data)
+        else:
+            apart = not np.may_share_memory(reference.data, bit.data.data)
+            data = _transformed(bit.data, vectors, in_place=apart)
+            reference = _transformed(reference, vectors, in_place=apart)
         return ReconBit(data, reference)
 
     def _coefficients(self, encoding: int, bit: ReconBit) -> np.ndarray:
@@ -125,23 +131,50 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
         return vectors
 
 
-def _transformed(buffered: DataBuffered, vectors: np.ndarray) -> DataBuffered:
-    """The buffer in virtual channels; in memory (LOC, S, N, E2, E1, CHA, E0).
+def _transformed(buffered: DataBuffered, vectors: np.ndarray, *, in_place: bool) -> DataBuffered:
+    """The buffer in virtual channels.
+
+    Args:
+        buffered: of any channels.
+        vectors: (LOC, S, N, channels, components).
+        in_place: memory of samples may be reused.
+    """
+    data, sampled = buffered.data, sampled_lines(buffered)
+    # Headers of an averaged reference are not averaged: take all of its lines.
+    if sampled.shape[:3] == data.shape[:3] and not sampled.all():
+        return replace(buffered, data=_sampled_transformed(data, sampled, vectors))
+    kept = vectors.shape[-1]
+    reused = in_place and data.flags.c_contiguous and data.flags.writeable
+    out = data if reused else np.empty((*data.shape[:3], kept, *data.shape[4:]), np.complex64)
+    step = max(1, _BLOCK_BYTES // (8 * data.shape[3]))
+    for index in np.ndindex(*data.shape[:3]):
+        source, target = (array[index].reshape(len(array[index]), -1) for array in (data, out))
+        for start in range(0, source.shape[1], step):
+            block = slice(start, start + step)
+            target[:kept, block] = combine_channels(source[:, block], vectors[index])
+    return replace(buffered, data=out[:, :, :, :kept])
+
+
+def _sampled_transformed(data: np.ndarray, sampled: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Samples in virtual channels; in memory (LOC, S, N, E2, E1, CHA, E0).
 
     Only lines that hold data are touched: memory of the others is never written.
     """
-    data = buffered.data
     locations, sets, repeats, _, e2, e1, e0 = data.shape
     kept = vectors.shape[-1]
     out = np.zeros((locations, sets, repeats, e2 * e1, kept, e0), np.complex64)
-    sampled = sampled_lines(buffered)
-    known = sampled.shape[:3] == data.shape[:3]
     for index in np.ndindex(locations, sets, repeats):
         lines = np.moveaxis(data[index], 0, 2).reshape(e2 * e1, -1, e0)
-        # Headers of an averaged reference are not averaged: take all of its lines.
-        where = np.flatnonzero(sampled[index]) if known else np.arange(e2 * e1)
+        where = np.flatnonzero(sampled[index])
         for start in range(0, len(where), _LINES):
-            chosen = where[start : start + _LINES]
+            chosen = _evenly(where[start : start + _LINES])
             out[index][chosen] = combine_channels(lines[chosen], vectors[index])
-    out = out.reshape(locations, sets, repeats, e2, e1, kept, e0)
-    return replace(buffered, data=np.moveaxis(out, 5, 3))
+    return np.moveaxis(out.reshape(locations, sets, repeats, e2, e1, kept, e0), 5, 3)
+
+
+def _evenly(rows: np.ndarray) -> np.ndarray | slice:
+    """Ascending rows as a slice if they are evenly spaced: a view then, no copy."""
+    first, last = int(rows[0]), int(rows[-1])
+    step = max(1, (last - first) // max(1, len(rows) - 1))
+    chosen = slice(first, last + 1, step)
+    return chosen if np.array_equal(rows, np.arange(first, last + 1, step)) else rows
