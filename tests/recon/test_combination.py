@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elastron.recon.combination import coarse, combine, halved, hanning_smoothed
+from elastron.recon.combination import coarse, coarse_images, combine, halved, hanning_smoothed
 from elastron.recon.fft import fft, ifft
 from elastron.recon.phantom import coil_sensitivities, shepp_logan
 
@@ -76,3 +76,15 @@ def test_other_array_namespaces():
     assert np.allclose(np.asarray(small), combine(images, halved(maps)), atol=1e-5)
     smooth = hanning_smoothed(strict.asarray(images), (2, 3))
     assert np.allclose(np.asarray(smooth), hanning_smoothed(images, (2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [(2,), (2, 3)])
+def test_coarse_images_from_kspace(axes):
+    images = coil_sensitivities(3, 64)[:, None] * shepp_logan(64)
+    images = hanning_smoothed(images.astype(np.complex64), (2, 3))
+    found = coarse_images(fft(images, axes), axes, 16)
+    expected = coarse(images, 16)
+    assert found.shape == expected.shape
+    # They differ by what folds over in the latter.
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
+    assert coarse_images(images, axes, 0) is None

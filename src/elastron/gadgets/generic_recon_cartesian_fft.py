@@ -25,7 +25,7 @@ from elastron.mrd.acquisition import ReadoutDomain
 from elastron.mrd.buffers import DataBuffered, ReconBit, ReconData
 from elastron.recon import coil_maps
 from elastron.recon.calibration import coil_map_images
-from elastron.recon.combination import coarse, combine, hanning_smoothed
+from elastron.recon.combination import coarse, coarse_images, combine, hanning_smoothed
 from elastron.recon.fft import fft, ifft
 
 #: Pixels along y and x below which coil maps stay on the original's grid.
@@ -45,9 +45,10 @@ class CartesianFFTProperties(GenericReconProperties):
         coil_map_num_iter: iterations of Inati_Iter.
         coil_map_thres_iter: relative change at which Inati_Iter stops.
         coil_map_matrix: an addition to the original's: from `COARSE_FROM` pixels on, coil maps
-            are estimated on a grid halved in y and x for as long as it has this many; 0 for the
-            full grid, as in the original. Coarser maps are nearer to the truth (on a phantom of
-            256 x 256 the image's error falls by a tenth) and cost a sixteenth.
+            are estimated on a grid halved in y and x for as long as it has this many, with half
+            the window there; 0 for the full grid, as in the original. Coarser maps are nearer to
+            the truth (on a phantom of 256 x 256 the image's error falls by a tenth) and cost a
+            sixtieth.
     """
 
     image_series: int = 0
@@ -56,7 +57,7 @@ class CartesianFFTProperties(GenericReconProperties):
     coil_map_kernel_size_phase: int = Field(5, ge=1)
     coil_map_num_iter: int = Field(10, ge=1)
     coil_map_thres_iter: float = Field(1e-4, ge=0)
-    coil_map_matrix: int = Field(64, ge=0)
+    coil_map_matrix: int = Field(32, ge=0)
 
 
 class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties]):
@@ -87,18 +88,22 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
         if reference is not None and not from_itself:
             for index in np.ndindex(*reference.data.shape[:3]):
                 images = self._calibration_images(reference, index, data, info)
-                maps[index] = self._coil_map(self._coarse(images))
+                maps[index] = self._coil_map(self._coarse(images), data[index])
         out = np.empty((*data.shape[:3], 1, *data.shape[4:]), np.complex64)
         for loc, s, n in np.ndindex(*data.shape[:3]):
-            images = ifft(data[loc, s, n], axes, threads=self.context.threads, overwrite=True)
+            kspace = data[loc, s, n]
+            source = None if maps else self._coarse_images(kspace, axes)
+            images = ifft(kspace, axes, threads=self.context.threads, overwrite=True)
             if maps:
                 _, last_s, last_n = max(maps)
                 coil_map = maps[loc, min(s, last_s), min(n, last_n)]
             else:
-                source = self._coarse(images)
-                if from_itself and source is images:
-                    source = hanning_smoothed(images, (1, 2, 3) if data.shape[4] > 1 else (2, 3))
-                coil_map = self._coil_map(source)
+                if source is None:
+                    source = images
+                    if from_itself:
+                        smooth = (1, 2, 3) if data.shape[4] > 1 else (2, 3)
+                        source = hanning_smoothed(images, smooth)
+                coil_map = self._coil_map(source, images)
                 del source
             out[loc, s, n, 0] = combine(images, coil_map)
         return out
@@ -128,9 +133,20 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
             return images
         return coarse(images, smallest)
 
-    def _coil_map(self, images: np.ndarray) -> np.ndarray:
+    def _coarse_images(self, kspace: np.ndarray, axes: list[int]) -> np.ndarray | None:
+        """As `_coarse`, from k-space; None where maps are made on the full grid."""
+        if min(kspace.shape[-2:]) < COARSE_FROM:
+            return None
+        smallest = self.properties.coil_map_matrix
+        return coarse_images(kspace, axes, smallest, threads=self.context.threads)
+
+    def _coil_map(self, images: np.ndarray, full: np.ndarray) -> np.ndarray:
+        """Maps from images, which may be coarser than the `full` ones."""
         p, threads = self.properties, self.context.threads
-        window = (p.coil_map_kernel_size_readout, p.coil_map_kernel_size_phase)
+        size = p.coil_map_kernel_size_readout
+        if images.shape != full.shape:
+            size = max(min(size, 3), size // 2)
+        window = (size, p.coil_map_kernel_size_phase)
         if p.coil_map_algorithm == "Inati_Iter":
             return coil_maps.inati_iterative(
                 images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter

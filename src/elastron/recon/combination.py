@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
+
+from elastron.recon.fft import ifft
 
 
 def hanning_smoothed(images: Any, axes: tuple[int, ...]) -> Any:
@@ -90,13 +95,63 @@ def coarse(images: Any, minimum: int) -> Any:
         images: complex64, (channels, z, y, x); any array-API namespace.
         minimum: pixels; 0 or less leaves the images as they are.
     """
-    while (
-        minimum > 0
-        and min(images.shape[2:]) // 2 >= minimum
-        and not (images.shape[2] % 2 or images.shape[3] % 2)
-    ):
+    for _ in range(_halvings(images.shape, minimum)):
         images = halved(images)
     return images
+
+
+def coarse_images(kspace: Any, axes: Sequence[int], minimum: int, *, threads: int = 1) -> Any:
+    """Images on the grid of `coarse`, from the central part of k-space.
+
+    Weighted as `halved` weights it, but nothing folds over. Where only few lines remain, far less
+    is to be done than in full images.
+
+    Args:
+        kspace: complex64, (channels, E2, E1, RO); any array-API namespace.
+        axes: those in k-space; the others are in image space already.
+        minimum: see `coarse`.
+        threads: for the FFTs.
+
+    Returns:
+        complex64, (channels, z, y, x); None if the grid is that of `kspace`.
+    """
+    times = _halvings(kspace.shape, minimum)
+    if not times:
+        return None
+    xp = array_namespace(kspace)
+    part, still = kspace, []
+    for axis in (2, 3):
+        if axis not in axes:
+            still.append(axis)
+            continue
+        n, shape = kspace.shape[axis], [1] * 4
+        m = shape[axis] = n >> times
+        index = [slice(None)] * 4
+        index[axis] = slice(n // 2 - m // 2, n // 2 - m // 2 + m)
+        turns = np.pi * (np.arange(m) - m // 2) / n
+        window = np.prod([np.cos(turns * 2**i) ** 4 for i in range(times)], axis=0)
+        window = (window * math.sqrt(m / n)).astype(np.float32)
+        part = part[tuple(index)] * xp.asarray(window.reshape(shape))
+    images = ifft(part, axes, threads=threads, overwrite=part is not kspace)
+    for axis in still:
+        for _ in range(times):
+            even, odd = (_every_other(images, first, axis) for first in (0, 1))
+            images = _every_second(even, odd, axis)
+    return images
+
+
+def _halvings(shape: tuple[int, ...], minimum: int) -> int:
+    """How often y and x are halved; see `coarse`."""
+    height, width, times = shape[2], shape[3], 0
+    while 0 < minimum <= min(height, width) // 2 and not (height % 2 or width % 2):
+        height, width, times = height // 2, width // 2, times + 1
+    return times
+
+
+def _every_other(x: Any, first: int, axis: int) -> Any:
+    index = [slice(None)] * x.ndim
+    index[axis] = slice(first, None, 2)
+    return x[tuple(index)]
 
 
 def combine(images: Any, maps: Any) -> Any:
@@ -112,29 +167,68 @@ def combine(images: Any, maps: Any) -> Any:
         complex64, (z, y, x).
     """
     xp = array_namespace(images)
-    times = (images.shape[3] // maps.shape[3]).bit_length() - 1
-    image = xp.zeros(images.shape[1:], dtype=xp.complex64)
-    power = xp.zeros(images.shape[1:], dtype=xp.float32)
+    channels, depth, height, width = images.shape
+    rows, columns = maps.shape[2:]
+    fold = width // columns
+    image = xp.zeros((depth, height, width), dtype=xp.complex64)
+    wide = xp.empty((depth, rows, columns, fold), dtype=xp.complex64)
+    full = xp.empty((depth, rows, fold, width), dtype=xp.complex64)
     # Channel by channel, so that one stays in cache.
-    for channel in range(images.shape[0]):
-        product = xp.conj(maps[channel, ...])
-        for _ in range(times):
-            product = _doubled(_doubled(product, 1), 2)
-        if times:
-            power += xp.real(product) ** 2
-            power += xp.imag(product) ** 2
-        product *= images[channel, ...]
-        image += product
-    if times:
-        image *= xp.where(power > 0, 1 / xp.sqrt(xp.where(power > 0, power, 1)), power)
+    for channel in range(channels):
+        one = xp.conj(maps[channel, ...])
+        if fold > 1:
+            step = (xp.roll(one, -1, axis=2) - one) * (1 / fold)
+            for i in range(fold):
+                wide[..., i] = one
+                one = one + step if i + 1 < fold else xp.reshape(wide, (depth, rows, width))
+            step = (xp.roll(one, -1, axis=1) - one) * (1 / fold)
+            for i in range(fold):
+                full[:, :, i, :] = one
+                one = one + step if i + 1 < fold else xp.reshape(full, image.shape)
+        image += one * images[channel, ...]
+    if fold > 1:
+        norm = _interpolated_power(maps, fold)
+        image *= xp.where(norm > 0, 1 / xp.sqrt(xp.where(norm > 0, norm, 1)), norm)
     return image
 
 
-def _doubled(x: Any, axis: int) -> Any:
-    """Linear interpolation to twice the length; wraps around."""
-    xp = array_namespace(x)
-    between = x + xp.roll(x, -1, axis=axis)
-    between *= 0.5
-    shape = list(x.shape)
-    shape[axis] *= 2
-    return xp.reshape(xp.stack([x, between], axis=axis + 1), tuple(shape))
+def _interpolated_power(maps: Any, fold: int) -> Any:
+    """Sum of squares over the channels of maps interpolated along y and x.
+
+    It is a sum over pairs of the four pixels about a point: their scalar products, at the maps'
+    own resolution, times the product of their weights.
+
+    Returns:
+        float32, (z, y, x), not below 0 but for rounding.
+    """
+    xp = array_namespace(maps)
+    _, depth, rows, columns = maps.shape
+
+    def shared(a: Any, b: Any) -> Any:
+        return xp.sum(xp.real(a) * xp.real(b) + xp.imag(a) * xp.imag(b), axis=0)
+
+    beside, below = xp.roll(maps, -1, axis=3), xp.roll(maps, -1, axis=2)
+    own, along_x, along_y = shared(maps, maps), shared(maps, beside), shared(maps, below)
+    own_below = xp.roll(own, -1, axis=1)
+    products = [
+        own,
+        xp.roll(own, -1, axis=2),
+        own_below,
+        xp.roll(own_below, -1, axis=2),
+        along_x,
+        xp.roll(along_x, -1, axis=1),
+        along_y,
+        xp.roll(along_y, -1, axis=2),
+        shared(maps, xp.roll(beside, -1, axis=2)) + shared(beside, below),
+    ]
+    t = np.arange(fold) / fold
+    alone, both = ((1 - t) ** 2, t**2), 2 * t * (1 - t)
+    shares = [np.outer(y, x) for y in alone for x in alone]
+    shares += [np.outer(y, both) for y in alone]
+    shares += [np.outer(both, x) for x in alone]
+    shares.append(np.outer(both, both) / 2)
+    weights = np.array([share.ravel() for share in shares], np.float32)
+    power = xp.stack(products, axis=-1) @ xp.asarray(weights)
+    power = xp.reshape(power, (depth, rows, columns, fold, fold))
+    power = xp.permute_dims(power, (0, 1, 3, 2, 4))
+    return xp.reshape(power, (depth, rows * fold, columns * fold))
