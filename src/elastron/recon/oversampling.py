@@ -50,15 +50,15 @@ def remove_oversampling(x: Any, n_out: int, *, to_kspace: bool = True, threads: 
         return out.reshape(*x.shape[:-1], n_out)
     step = min(len(rows), max(1, threads * _BLOCK_BYTES // (rows[0].size * 8)))
     work = np.empty((step, *rows.shape[1:]), dtype=np.complex64)
-    last = work.ndim - 1
+    last, before = work.ndim - 1, n_in // 2 - start
     for first in range(0, len(rows), step):
         result = out[first : first + step]
         block = work[: len(result)]
         block[...] = rows[first : first + step]
-        # Centred inverse transform of point k: (-1)^(n_in/2 + k) IFFT{(-1)^j x[j]}[k] ...
-        flip_alternate_signs(block, (last,))
+        # Centred inverse transform of point k: (-1)^(n_in/2 + k) IFFT{x}[(k + n_in/2) mod n_in] ...
         scipy.fft.ifft(block, norm="ortho", overwrite_x=True, workers=threads)
-        result[...] = block[..., start : start + n_out]
+        result[..., :before] = block[..., n_in - before :]
+        result[..., before:] = block[..., : n_out - before]
         negate = (n_in // 2 + start) % 2 == 1
         if to_kspace:
             # ... whose (-1)^k the centred transform back would undo first.
