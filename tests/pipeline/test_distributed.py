@@ -428,7 +428,12 @@ def test_other_ways_to_fail(chain, says: list) -> None:
     """None of them hangs, and the part goes elsewhere."""
     bad = StandIn(says=says) if says else StandIn(dies_after=0, deaths=100)
     peers = StandInPeers(a=bad, b=StandIn())
-    assert numbers(chain(distributed("Numbering"), peers)([batch(0)])) == [0]
+
+    def items() -> Iterator[Item]:
+        yield batch(0)
+        _wait(lambda: bool(peers.peers["b"].links))  # the input goes on meanwhile
+
+    assert numbers(chain(distributed("Numbering"), peers)(items())) == [0]
 
 
 def test_what_killed_a_process_is_not_worked_on_here(chain) -> None:

@@ -1,6 +1,7 @@
 """Somebody's work on a part: a peer's, or our own.
 
-A peer's attempt has two threads: one sends what the part's spool holds and gets, one receives.
+A peer's attempt has two threads: one sends what the part's spool holds and gets, one receives. A
+small part that is complete needs one: it sends everything in one go, then receives.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from elastron.pipeline.remote import Link, Remote, results
 from elastron.wire import Buffer, Decoder, encode, message_id
 from elastron.wire.messages import Close
 from elastron.wire.parts import bytes_of
+
+#: So much fits the buffers of any connection: sending it does not wait until the peer reads, which
+#: may wait in turn until we read.
+_AT_ONCE_BYTES = 64 << 10
 
 
 class Owner(Protocol):
@@ -96,8 +101,40 @@ class PeerAttempt:
             self._link, self.connected = link, True
             if self._aborted:
                 link.abort()
+            at_once = self._is_small
+            if at_once:
+                self.closing, self.sent_bytes = True, self.part.spool.nbytes
+        if at_once:
+            self._exchange(link)
+        else:
+            self._send_and_receive(link)
+        with self._owner.changed:
+            self._link = None  # nobody aborts what is closed
+        link.close()
+
+    @property
+    def _is_small(self) -> bool:
+        """All data are there, and sending them takes no time."""
+        if self._aborted or not self.part.complete:
+            return False
+        return self.part.spool.nbytes + sum(map(bytes_of, self._greeting)) <= _AT_ONCE_BYTES
+
+    def _exchange(self, link: Link) -> None:
+        """Send everything, then receive."""
+        try:
+            spool = self.part.spool
+            pieces = [spool.read(index) for index in range(len(spool))]
+            data = [buffer for piece in pieces for buffer in piece]
+            link.send([*self._greeting, *data, *encode(Close())])
+        except ConnectionLostError:
+            pass  # perhaps it said why
+        except Exception:
+            link.abort()
+        self._owner.ended(self, self._receive(link))
+
+    def _send_and_receive(self, link: Link) -> None:
         receiver = threading.Thread(
-            target=self._receive, args=(link,), name="part receiver", daemon=True
+            target=self._receive_beside, args=(link,), name="part receiver", daemon=True
         )
         receiver.start()
         try:
@@ -107,9 +144,6 @@ class PeerAttempt:
         except Exception:
             link.abort()
         receiver.join()
-        with self._owner.changed:
-            self._link = None  # nobody aborts what is closed
-        link.close()
 
     def _send(self, link: Link) -> None:
         link.send(self._greeting)
@@ -140,18 +174,22 @@ class PeerAttempt:
             yield spool.read(index)
             index += 1
 
-    def _receive(self, link: Link) -> None:
-        failure: Exception | None = None
-        try:
-            for item in results(link, self._remote.readable):
-                self._owner.result(self, item)
-            if not self.closing:
-                failure = ConnectionLostError("it closed before it had all data of the part")
-        except Exception as error:  # reported to the owner
-            failure = error
+    def _receive_beside(self, link: Link) -> None:
+        failure = self._receive(link)
         with self._owner.changed:
             self.abort()  # the sender may wait for more
         self._owner.ended(self, failure)
+
+    def _receive(self, link: Link) -> Exception | None:
+        """Take all results; returns what went wrong."""
+        try:
+            for item in results(link, self._remote.readable):
+                self._owner.result(self, item)
+        except Exception as error:  # reported to the owner
+            return error
+        if not self.closing:
+            return ConnectionLostError("it closed before it had all data of the part")
+        return None
 
 
 class LocalAttempt:

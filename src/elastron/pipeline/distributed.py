@@ -63,10 +63,16 @@ class DistributedStep:
 
 
 class _Distribution:
-    """One run of the step; everything is under the lock of `changed`."""
+    """One run of the step; everything is under the lock of `changed`.
+
+    The caller's thread has a condition of its own, `_output`: waking it at each change of a part
+    would cost more than the changes.
+    """
 
     def __init__(self, step: DistributedStep, items: Iterable[Item], run: Run) -> None:
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self._output = threading.Condition(lock)
         self._step = step
         self._items = items
         self._run = run
@@ -110,14 +116,15 @@ class _Distribution:
             while True:
                 item = None  # while waiting, let go of the last one's arrays
                 with self.changed:
-                    self.changed.wait_for(lambda: self._error or self._ready or self._done)
+                    self._output.wait_for(lambda: self._error or self._ready or self._done)
                     if self._error is not None:
                         raise self._error
                     if not self._ready:
                         return
                     item = self._ready.popleft()
+                    if self._ready_bytes > _READY_BYTES_MAX:
+                        self.changed.notify_all()  # somebody may wait for room
                     self._ready_bytes -= item_bytes(item)
-                    self.changed.notify_all()
                 yield item
         finally:
             self._take_down(threads)
@@ -154,6 +161,7 @@ class _Distribution:
         self._error = self._error or error
         self._stopped = True
         self.changed.notify_all()
+        self._output.notify()
 
     # --- input ----------------------------------------------------------------------------------
 
@@ -173,6 +181,7 @@ class _Distribution:
                 part.ended = True
             self._promote(*self._order.values())
             self.changed.notify_all()
+            self._output.notify()
 
     def _split(self, item: Item) -> list[tuple[Hashable, Item, bool]]:
         distributor, named = self._step.distributor, self._step.named
@@ -191,13 +200,14 @@ class _Distribution:
         with self.changed:
             self.changed.wait_for(lambda: self._stopped or self._ready_bytes <= _READY_BYTES_MAX)
             self._append(item)
-            self.changed.notify_all()
 
     def _add(self, key: Hashable, item: Item, *, completes: bool) -> None:
         """Add to a part, a new one if need be."""
         part = self._open(key)
         for buffers in iter_encode(item):
             with self.changed:
+                if self._dispatch.unsent_bytes > _UNSENT_BYTES_MAX:
+                    self.changed.notify_all()  # of the pieces before
                 self.changed.wait_for(
                     lambda: self._stopped or self._dispatch.unsent_bytes <= _UNSENT_BYTES_MAX
                 )
@@ -207,10 +217,8 @@ class _Distribution:
                 part.spool.append(buffers)
             except ElastronError as error:
                 raise self._step.named.failure(error) from error
-            with self.changed:
-                self._dispatch.want(part)
-                self.changed.notify_all()
         with self.changed:
+            self._dispatch.want(part)
             part.last_data = time.monotonic()
             part.quiet = completes and self._guessing
             self.changed.notify_all()
@@ -276,9 +284,9 @@ class _Distribution:
             part.add(item, certain=not attempt.closing)
             self._held_bytes += part.held_bytes - before
             self._promote(part)
-            self.changed.notify_all()
             attempt.blocked = self._crowded(part)
             if attempt.blocked:
+                self.changed.notify_all()  # this node may have to help
                 self.changed.wait_for(
                     lambda: self._stopped or part.work is not attempt or not self._crowded(part)
                 )
@@ -327,7 +335,10 @@ class _Distribution:
         if part.over:
             self._order.pop(part.number, None)
             part.spool.close()
+            if not self._order:
+                self._output.notify()
 
     def _append(self, item: Item) -> None:
         self._ready.append(item)
         self._ready_bytes += item_bytes(item)
+        self._output.notify()
