@@ -7,7 +7,6 @@ from elastron.recon.coil_maps import (
     box_sum,
     inati,
     inati_iterative,
-    interpolated_lines,
     walsh,
 )
 from elastron.recon.phantom import coil_sensitivities, shepp_logan
@@ -52,17 +51,6 @@ def test_windows_of_different_sizes_in_x_and_y():
     np.testing.assert_allclose(
         inati(images, (5, 3, 1)), brute_force(images, (1, 3, 5), 3), atol=1e-4
     )
-
-
-def test_interpolated_lines():
-    angle = np.arange(16) / 16
-    maps = np.stack([np.cos(angle), np.sin(angle)]).astype(np.complex64)[:, None, :, None]
-    found = interpolated_lines(maps)
-    assert found.shape == (2, 1, 32, 1)
-    np.testing.assert_array_equal(found[:, :, ::2], maps)
-    between = (np.arange(15) + 0.5) / 16
-    np.testing.assert_allclose(found[0, 0, 1:-1:2, 0], np.cos(between), atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=0), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from elastron.recon.combination import coarse, coarse_images, combine, halved, hanning_smoothed
+from elastron.recon.combination import (
+    coarse,
+    coarse_images,
+    combine,
+    halved,
+    hanning_smoothed,
+    interpolated,
+)
 from elastron.recon.fft import fft, ifft
 from elastron.recon.phantom import coil_sensitivities, shepp_logan
 
@@ -76,6 +83,22 @@ def test_other_array_namespaces():
     assert np.allclose(np.asarray(small), combine(images, halved(maps)), atol=1e-5)
     smooth = hanning_smoothed(strict.asarray(images), (2, 3))
     assert np.allclose(np.asarray(smooth), hanning_smoothed(images, (2, 3)), atol=1e-5)
+
+
+def test_interpolated_maps():
+    random = random_images(4, 1, 6, 8)
+    maps = random / np.linalg.norm(random, axis=0)
+    maps[:, 0, 2, 3] = 0
+    found = interpolated(maps, 2)
+    assert found.shape == (4, 1, 12, 16)
+    assert np.allclose(found[..., ::2, ::2], maps, atol=1e-6)
+    four = maps[:, 0, 4:6, 5:7].sum(axis=(1, 2))
+    assert np.allclose(found[:, 0, 9, 11], four / np.linalg.norm(four), atol=1e-5)
+    size = np.linalg.norm(found, axis=0)
+    assert np.allclose(np.delete(size.ravel(), 4 * 16 + 6), 1, atol=1e-5)
+    # The edges wrap around.
+    last = maps[:, 0, :, [-1, 0]].sum(axis=0)
+    assert np.allclose(found[:, 0, ::2, -1], last / np.linalg.norm(last, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("axes", [(2,), (2, 3)])

@@ -25,6 +25,7 @@ from elastron.mrd.acquisition import ReadoutDomain
 from elastron.mrd.buffers import DataBuffered, ImageArray, ReconBit, ReconData
 from elastron.recon import coil_maps
 from elastron.recon.calibration import coil_map_images
+from elastron.recon.combination import interpolated
 from elastron.recon.eigen_channels import count_kept
 from elastron.recon.fft import fft
 from elastron.recon.grappa import (
@@ -47,9 +48,10 @@ class CartesianGrappaProperties(GenericReconProperties):
         coil_map_kernel_size_phase: window in z.
         coil_map_num_iter: iterations of Inati_Iter.
         coil_map_thres_iter: relative change at which Inati_Iter stops.
-        coil_map_matrix: an addition to the original's: coil maps are estimated at every second
-            line along E1, and interpolated, where at least so many lines remain and the
-            calibration lines are at most a quarter of all; 0 for all lines, as in the original.
+        coil_map_matrix: an addition to the original's: coil maps are estimated on a grid halved
+            in y and x, with half the window, and interpolated, for as long as it has so many
+            pixels and at least twice the calibration lines; 0 for the full grid, as in the
+            original.
         send_out_gfactor: send g-factor maps.
         send_out_snr_map: send images divided by the g-factor, in SNR units.
         grappa_kSize_RO: source points of the kernel along RO.
@@ -234,12 +236,15 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
         p, (depth, height, width) = self.properties, matrix
         if reference.readout_domain is ReadoutDomain.IMAGE:
             lines = fft(lines, -1, threads=self.context.threads)
-        ky = p.coil_map_kernel_size_readout
-        # The images of few calibration lines are smooth along y.
-        halve = height % 2 == 0 and 4 * lines.shape[2] <= height
-        halve &= 0 < p.coil_map_matrix <= height // 2
-        if halve:
-            height, ky = height // 2, ky // 2
+        size, fold = p.coil_map_kernel_size_readout, 1
+        # The images of few calibration lines are smooth.
+        while (
+            0 < p.coil_map_matrix <= min(height, width) // 2
+            and 2 * lines.shape[2] <= height // 2
+            and not (height % 2 or width % 2)
+        ):
+            height, width, fold = height // 2, width // 2, 2 * fold
+            size = max(min(size, 3), size // 2)
         images = coil_map_images(
             lines,
             reference.sampling.limits,
@@ -248,7 +253,7 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             in {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION},
             threads=self.context.threads,
         )
-        window = (p.coil_map_kernel_size_readout, ky, p.coil_map_kernel_size_phase)
+        window = (size, p.coil_map_kernel_size_phase)
         # One thread: the arrays are so small that threads would wait for the interpreter.
         if p.coil_map_algorithm == "Inati_Iter":
             maps = coil_maps.inati_iterative(
@@ -258,7 +263,7 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             maps = coil_maps.walsh(images, window)
         else:
             maps = coil_maps.inati(images, window)
-        return coil_maps.interpolated_lines(maps) if halve else maps
+        return interpolated(maps, fold) if fold > 1 else maps
 
     def _unmixed(
         self, buffered: DataBuffered, calibration: _Calibration, info: EncodingInfo

@@ -96,30 +96,6 @@ def inati_iterative(
     return maps
 
 
-def interpolated_lines(maps: Any) -> Any:
-    """Maps for twice as many lines: linear interpolation along y, back to unit norm.
-
-    Args:
-        maps: complex64, (channels, z, y, x).
-
-    Returns:
-        complex64, (channels, z, 2 y, x); line 2 i is line i of `maps`.
-    """
-    xp = array_namespace(maps)
-    channels, depth, height, width = maps.shape
-    out = xp.empty((channels, depth, height, 2, width), dtype=xp.complex64)
-    out[..., 0, :] = maps
-    between = out[..., 1, :]
-    between[:, :, :-1, :] = maps[:, :, :-1, :] + maps[:, :, 1:, :]
-    between[:, :, -1:, :] = maps[:, :, -1:, :] + maps[:, :, :1, :]
-    power = xp.zeros(maps.shape[1:], dtype=xp.float32)
-    for channel in range(channels):
-        one = between[channel, ...]
-        power += xp.real(one * xp.conj(one))
-    between *= _inverse(xp.sqrt(power))
-    return xp.reshape(out, (channels, depth, 2 * height, width))
-
-
 def _window_size(window: Window, depth: int) -> tuple[int, int, int]:
     """Odd sizes along z, y, x."""
     return (1 if depth == 1 else window[-1] | 1, window[-2] | 1, window[0] | 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,15 +167,44 @@ def combine(images: Any, maps: Any) -> Any:
         complex64, (z, y, x).
     """
     xp = array_namespace(images)
-    channels, depth, height, width = images.shape
-    rows, columns = maps.shape[2:]
-    fold = width // columns
-    image = xp.zeros((depth, height, width), dtype=xp.complex64)
+    image = xp.zeros(images.shape[1:], dtype=xp.complex64)
+    fold = images.shape[3] // maps.shape[3]
+    # Channel by channel, so that one stays in cache.
+    for channel, one in enumerate(_interpolated_channels(maps, fold)):
+        image += xp.conj(one) * images[channel, ...]
+    if fold > 1:
+        image *= _inverse_norm(maps, fold)
+    return image
+
+
+def interpolated(maps: Any, fold: int) -> Any:
+    """Maps for a finer grid: linear interpolation along y and x, back to unit norm.
+
+    Args:
+        maps: complex64, (channels, z, y, x), of unit norm over the channels.
+        fold: pixels in place of one, along y and along x.
+
+    Returns:
+        complex64, (channels, z, fold y, fold x); pixel fold i is pixel i of `maps`.
+    """
+    xp = array_namespace(maps)
+    channels, depth, rows, columns = maps.shape
+    out = xp.empty((channels, depth, rows * fold, columns * fold), dtype=xp.complex64)
+    inverse = _inverse_norm(maps, fold)
+    for channel, one in enumerate(_interpolated_channels(maps, fold)):
+        out[channel, ...] = one * inverse
+    return out
+
+
+def _interpolated_channels(maps: Any, fold: int) -> Iterator[Any]:
+    """Each channel on the finer grid; valid until the next one."""
+    xp = array_namespace(maps)
+    _, depth, rows, columns = maps.shape
+    width = columns * fold
     wide = xp.empty((depth, rows, columns, fold), dtype=xp.complex64)
     full = xp.empty((depth, rows, fold, width), dtype=xp.complex64)
-    # Channel by channel, so that one stays in cache.
-    for channel in range(channels):
-        one = xp.conj(maps[channel, ...])
+    for channel in range(maps.shape[0]):
+        one = maps[channel, ...]
         if fold > 1:
             step = (xp.roll(one, -1, axis=2) - one) * (1 / fold)
             for i in range(fold):
@@ -184,12 +213,16 @@ def combine(images: Any, maps: Any) -> Any:
             step = (xp.roll(one, -1, axis=1) - one) * (1 / fold)
             for i in range(fold):
                 full[:, :, i, :] = one
-                one = one + step if i + 1 < fold else xp.reshape(full, image.shape)
-        image += one * images[channel, ...]
-    if fold > 1:
-        norm = _interpolated_power(maps, fold)
-        image *= xp.where(norm > 0, 1 / xp.sqrt(xp.where(norm > 0, norm, 1)), norm)
-    return image
+                one = one + step if i + 1 < fold else one
+            one = xp.reshape(full, (depth, rows * fold, width))
+        yield one
+
+
+def _inverse_norm(maps: Any, fold: int) -> Any:
+    """1 / the norm of interpolated maps; 0 where that is 0."""
+    xp = array_namespace(maps)
+    norm = _interpolated_power(maps, fold)
+    return xp.where(norm > 0, 1 / xp.sqrt(xp.where(norm > 0, norm, 1)), xp.zeros_like(norm))
 
 
 def _interpolated_power(maps: Any, fold: int) -> Any:
