@@ -10,6 +10,7 @@ from elastron.pipeline.peer_choice import (
     FAILED_PAUSE_S,
     FULL_PAUSE_S,
     PARTS_PER_PEER_MAX,
+    TRIAL_PAUSE_S,
     TRIAL_S,
     PeerChoice,
 )
@@ -47,14 +48,14 @@ def test_a_full_peer_waits_until_a_part_ends_there() -> None:
     peers.started("a", 1)
     peers.full("a", 1)
     assert peers.choose(1) is None
-    assert peers.choose(1 + FULL_PAUSE_S) == "a"
+    assert peers.choose(1 + TRIAL_PAUSE_S) == "a"
     peers.succeeded("a")
     assert peers.choose(1) == "a"
     peers.started("a", 1)
     peers.started("a", 2)
     peers.full("a", 2)  # again: it is asked less often
-    assert peers.choose(2 + FULL_PAUSE_S) is None
-    assert peers.choose(2 + 2 * FULL_PAUSE_S) == "a"
+    assert peers.choose(2 + TRIAL_PAUSE_S) is None
+    assert peers.choose(2 + 2 * TRIAL_PAUSE_S) == "a"
 
 
 def test_a_full_peer_without_any_of_ours_is_asked_again_later() -> None:

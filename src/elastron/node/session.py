@@ -34,6 +34,7 @@ from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
 from elastron.node.peers import TcpPeers, own_address
 from elastron.node.reading import MessageReader
+from elastron.node.repeated import header_of_part, inline_config
 from elastron.node.scoreboard import Scoreboard, SessionState
 from elastron.node.settings import NodeSettings
 from elastron.node.transport import ClientSocket, Interrupted
@@ -43,8 +44,6 @@ from elastron.pipeline import (
     ItemQueue,
     build,
     load_config,
-    parse_config,
-    written_by_node,
 )
 from elastron.service.queries import answer
 from elastron.wire import Action, Decoder, ServerSession, message_id
@@ -169,7 +168,12 @@ class Session:
 
     def _enter(self, state: SessionState) -> None:
         self._board.state = state
-        self._log.info(f"Connection state: [{state.name}]")
+        self._tell(state)
+
+    def _tell(self, state: SessionState) -> None:
+        # There are many parts to a scan; the supervisor says enough of each.
+        log = self._log.debug if self._for_node else self._log.info
+        log(f"Connection state: [{state.name}]")
 
     def _await_config(self, messages: Iterator[Message]) -> Config | None:
         """The config asked for; None when the client closes without asking."""
@@ -181,8 +185,7 @@ class Session:
                     return config
                 case Action.CONFIGURE, ConfigXml(xml):
                     self._board.config_name = "<inline>"
-                    config = parse_config(xml)
-                    self._for_node = written_by_node(xml, config)
+                    config, self._for_node = inline_config(xml)
                     return config
                 case Action.FINISH, _:
                     self._closed = True
@@ -196,7 +199,7 @@ class Session:
         for message in messages:
             match self._protocol.receive(message), message:
                 case Action.START, HeaderXml(xml):
-                    return parse_header(xml)
+                    return header_of_part(xml) if self._for_node else parse_header(xml)
                 case Action.START_EMPTY, _:
                     self._closed = True
                     return None
@@ -311,7 +314,7 @@ class Session:
         self._log.error(str(error) or type(error).__name__, exc_info=cause if unexpected else None)
 
     def _say_goodbye(self) -> None:
-        self._log.info("Connection state: [FINISHED]")
+        self._tell(SessionState.FINISHED)
         input_ended = self._closed or self._reader.ended
         lost = not input_ended and any(
             isinstance(error, ConnectionLostError) for _, error in self._errors
@@ -333,7 +336,7 @@ class Session:
             self._client.finish(
                 timeout_s=settings.linger_timeout_s if linger else 0,
                 bytes_max=settings.linger_bytes_max if linger else 0,
-                buffer=memoryview(bytearray(_DISCARD_BYTES)),
+                buffer=memoryview(bytearray(_DISCARD_BYTES if linger else 1)),
             )
 
     def _last_words(self) -> Iterator[Text]:

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 PARTS_PER_PEER_MAX = 16
 #: A refusal comes within this time.
 TRIAL_S = 0.1
-#: A full peer is asked again after so long, doubled by each further refusal. One that has parts of
-#: ours gets the next when one of them ends; only for one more than that it is left alone.
+#: A full peer is asked again after so long, doubled by each further refusal.
 FULL_PAUSE_S = 0.25
+#: The same for one that has parts of ours. It gets the next when one of them ends; only one more
+#: than that is tried so seldom, as each refusal costs both nodes a connection.
+TRIAL_PAUSE_S = 1.0
 FULL_PAUSE_MAX_S = 8.0
 #: The same for one that failed or cannot be reached.
 FAILED_PAUSE_S = 0.5
@@ -117,7 +119,8 @@ class PeerChoice:
         """It refused a part for want of a place."""
         peer = self._peers[name]
         peer.parts -= 1
-        pause = min(FULL_PAUSE_S * 2**peer.refusals, FULL_PAUSE_MAX_S)
+        first = TRIAL_PAUSE_S if peer.parts else FULL_PAUSE_S
+        pause = min(first * 2**peer.refusals, FULL_PAUSE_MAX_S)
         peer.refusals += 1
         peer.proven = max(1, peer.parts)
         if peer.parts:
