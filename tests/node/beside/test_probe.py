@@ -16,7 +16,7 @@ from elastron.node.beside.connections import connections_to
 from elastron.node.beside.probe import Prober
 from elastron.node.farewell import error_text
 from elastron.service.address import Address
-from elastron.wire import encode
+from elastron.wire import Decoder, encode
 from elastron.wire.messages import Close
 
 from .stand_in import StandIn
@@ -57,14 +57,16 @@ def test_a_gadgetron(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_an_answer() -> None:
-    data = b"".join(bytes(each) for each in (*encode(error_text("full")), *encode(Close())))
+    refusal = b"".join(bytes(each) for each in (*encode(error_text("full")), *encode(Close())))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             sock, _ = listener.accept()
+            decoder = Decoder()
             with sock:
-                sock.recv(1000)
-                sock.sendall(data)
+                while not any(isinstance(each, Close) for each in decoder.messages()):
+                    decoder.feed(sock.recv(1000))
+                sock.sendall(refusal)
 
         thread = threading.Thread(target=serve)
         thread.start()
