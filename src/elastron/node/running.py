@@ -43,6 +43,19 @@ class RunningSession:
     stop_reason: str | None = None
     stop_outcome: Outcome = Outcome.CANCELLED
 
+    def insist(self, reason: str, grace_s: float) -> None:
+        """Ask the worker to end the session, if it has one; kill it after so long (s)."""
+        worker, report = self.worker, self.report
+        if worker is None or report is None or report.done():
+            return  # the worker may have another session by now
+
+        def kill() -> None:
+            if report is worker.report:
+                worker.kill()
+
+        worker.cancel(reason)
+        asyncio.get_running_loop().call_later(grace_s, kill)
+
     def describe(self) -> dict[str, Any]:
         """For `/sessions`; nothing of the patient."""
         return {

@@ -20,6 +20,7 @@ from elastron.errors import CapacityError
 from elastron.node import farewell
 from elastron.node.admin import admin_server
 from elastron.node.departures import Departures
+from elastron.node.doorstep import Doorstep, warn_of_open_doors
 from elastron.node.forked import ForkedZygote
 from elastron.node.metrics import NodeMetrics
 from elastron.node.outcome import Outcome
@@ -31,7 +32,7 @@ from elastron.node.status import status_of
 from elastron.service.address import Address
 from elastron.service.listening import listen, peer_name, tune
 from elastron.wire.faults import Fault, fault_words
-from elastron.wire.scan_mark import OPENING_BYTES, mark_of
+from elastron.wire.scan_mark import mark_of
 
 _ACCEPT_PAUSE_S = 0.1
 #: Sessions beyond twice the capacity that may wait for their clients to leave.
@@ -69,7 +70,6 @@ class Node:
         self._departures = Departures()
         self._unoccupied = asyncio.Event()
         self._unoccupied.set()
-        self._silent: set[asyncio.Future[None]] = set()
         self._traffic = [0, 0]
         self._listener: socket.socket | None = None
         # Silent ones, sessions, and as many that are being refused.
@@ -82,6 +82,7 @@ class Node:
             traffic=self._bytes,
             idle_workers=lambda: self._pool.count(WorkerState.IDLE),
         )
+        self._doorstep = Doorstep(settings, self.metrics)
 
     @property
     def port(self) -> int:
@@ -112,7 +113,7 @@ class Node:
         except BaseException:
             await self.stop()
             raise
-        self._warn_of_open_doors()
+        warn_of_open_doors(self._log, scans=self.address, admin=self.admin_address)
         self._accepting = asyncio.create_task(self._accept(self._listener))
         self._log.info(
             "node is ready",
@@ -151,9 +152,7 @@ class Node:
             self.draining = True
             self._log.info("draining", running=len(self._sessions))
             await self._stop_accepting()
-            for came in self._silent:  # they are refused now
-                if not came.done():
-                    came.set_result(None)
+            self._doorstep.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._unoccupied.wait(), timeout_s)
         left = list(self._sessions.values())
@@ -176,15 +175,6 @@ class Node:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
-
-    def _warn_of_open_doors(self) -> None:
-        for name, address in (("scans", self.address), ("admin", self.admin_address)):
-            if address is not None and not address.loopback:
-                self._log.warning(
-                    f"listening for {name} beyond this machine, without encryption or password; "
-                    "keep the network closed",
-                    listen=str(address),
-                )
 
     # --- for the admin server -------------------------------------------------------------------
 
@@ -252,7 +242,7 @@ class Node:
                 return  # without a word: words cost time and descriptors
             opening = b""
             if self._refusal() is None and not (
-                opening := await self._first_bytes(sock, log, peer)
+                opening := await self._doorstep.first_bytes(sock, log, peer)
             ):
                 return
             if (refusal := self._refusal()) is not None:
@@ -294,40 +284,11 @@ class Node:
                 Fault.NODE_FULL,
                 f" ({running} of {capacity} sessions running); try again, or use the gateway",
             )
-        if (silent := len(self._silent)) >= self.settings.pending_connections_max:
+        if (silent := len(self._doorstep)) >= self.settings.pending_connections_max:
             return "pending", fault_words(
                 Fault.NODE_FULL, f": {silent} connections wait without having sent a byte"
             )
         return None
-
-    async def _first_bytes(self, sock: socket.socket, log: Any, peer: str) -> bytes:
-        """Wait until the client speaks; a silent one holds no worker.
-
-        Returns:
-            What it said first, left in the socket; nothing when it left, or is to be refused.
-        """
-        timeout_s = self.settings.handshake_timeout_s
-        try:
-            with contextlib.suppress(BlockingIOError):  # most clients speak at once
-                if opening := sock.recv(OPENING_BYTES, socket.MSG_PEEK):
-                    return opening
-            await asyncio.wait_for(farewell.readable(sock, self._silent), timeout_s)
-            if self.draining:
-                return b"?"  # whatever it is, it is refused
-            if opening := sock.recv(OPENING_BYTES, socket.MSG_PEEK):
-                return opening
-            log.debug("connected and left without a word", peer=peer)
-            self.metrics.sessions.labels("probe").inc()
-        except TimeoutError:
-            log.warning("client never spoke", peer=peer, seconds=timeout_s)
-            self.metrics.sessions.labels(Outcome.TIMEOUT.value).inc()
-            await farewell.refuse(
-                sock, f"nothing received within {timeout_s:g} s of connecting", self.settings
-            )
-        except OSError as error:
-            log.debug("connection lost before a first byte", peer=peer, reason=error.strerror)
-            self.metrics.sessions.labels("probe").inc()
-        return b""
 
     # --- sessions -------------------------------------------------------------------------------
 
@@ -398,7 +359,7 @@ class Node:
                 session.worker, session.report = worker, worker.report
                 session.log.info("session begins", peer=session.peer, worker=worker.pid)
                 if session.stop_reason is not None:
-                    self._insist(session, worker, session.stop_reason)
+                    session.insist(session.stop_reason, self.settings.cancel_grace_s)
                 return worker, session.report
 
     async def _part_before(self, scan: str) -> None:
@@ -434,16 +395,4 @@ class Node:
             return
         session.stop_reason, session.stop_outcome = reason, outcome
         session.log.warning("session is stopped", reason=reason)
-        if session.worker is not None:
-            self._insist(session, session.worker, reason)
-
-    def _insist(self, session: RunningSession, worker: Worker, reason: str) -> None:
-        if session.report is None or session.report.done():
-            return  # the worker may have another session by now
-
-        def kill() -> None:
-            if session.report is worker.report:
-                worker.kill()
-
-        worker.cancel(reason)
-        asyncio.get_running_loop().call_later(self.settings.cancel_grace_s, kill)
+        session.insist(reason, self.settings.cancel_grace_s)
