@@ -122,7 +122,8 @@ class Fleet:
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """Log lines of an event."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        whole = self.log.read_text().rpartition("\n")[0]  # one may still be being written
+        lines = [json.loads(line) for line in whole.splitlines() if line[:1] == "{"]
         return [line for line in lines if line.get("event") == event]
 
     def clean_up(self) -> None:
