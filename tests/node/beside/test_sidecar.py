@@ -365,7 +365,8 @@ def test_beside_a_node_of_ours(tmp_path: Path) -> None:
                 lambda: beside.metric("gadgetron_reconstruction_start_total") == before + 1,
                 what="a start",
             )
-            assert node.metric("gadgetron_activity") == 1
+            # A question of the sidecar's is a session of the node's, for a moment.
+            wait_for(lambda: node.metric("gadgetron_activity") == 1, what="the scan alone")
             process.send_signal(signal.SIGTERM)  # it answers for the node to the end
             wait_for(lambda: beside.code("/readyz") == 503, what="draining")
             assert process.poll() is None
