@@ -36,7 +36,12 @@ from elastron.fleet.setting_types import (
     TimeZone,
     Word,
 )
-from elastron.service.yaml_settings import parse_table, problems_of, read_settings
+from elastron.service.yaml_settings import (
+    merge_tables,
+    parse_table,
+    problems_of,
+    read_settings,
+)
 
 _PROBLEMS_MAX = 10
 
@@ -288,21 +293,9 @@ class FleetSettings(BaseModel):
         for name, pool in pools.items():
             own = {} if pool is None else pool
             if isinstance(own, Mapping) and isinstance(own.get("scaling", {}), Mapping):
-                own = {**own, "scaling": _merge(common, own.get("scaling", {}))}
+                own = {**own, "scaling": merge_tables(common, own.get("scaling", {}))}
             shared[name] = own
         return {**values, "pools": shared}
-
-
-def _merge(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
-    """`above` over `below`; tables are merged, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(under, Mapping):
-            merged[key] = _merge(under, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def parse_fleet(text: str, source: str = "fleet.yaml") -> FleetSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -50,6 +51,18 @@ def parse_table(text: str, source: str, model: type[BaseModel]) -> dict[str, Any
             f"{source} must be a table with the keys {', '.join(model.model_fields)}."
         )
     return values
+
+
+def merge_tables(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """`above` over `below`; tables are merged, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            merged[key] = merge_tables(under, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -10,6 +10,7 @@ from elastron.cloud.azure.description_parts import Pool
 from elastron.cloud.azure.description_services import Autoscaler, Metrics, Share
 from elastron.cloud.azure.resource import Later, resolve
 from elastron.cloud.azure.sizes import read_size
+from elastron.service.yaml_settings import merge_tables
 
 SHARE_CLASS = "elastron-shared"
 """Name of the class of volumes that several nodes share."""
@@ -52,7 +53,7 @@ def fleet_values(aks: Aks, answers: Mapping[str, Mapping[str, Any]]) -> dict[str
     }
     if aks.network.internal_load_balancer:
         values["service"] = {"type": "LoadBalancer", "internalLoadBalancer": True}
-    return _merge(resolve(values, answers), aks.fleet.values)
+    return merge_tables(resolve(values, answers), aks.fleet.values)
 
 
 def share_class(aks: Aks) -> dict[str, Any] | None:
@@ -158,15 +159,3 @@ def _toleration(taint: str) -> dict[str, str]:
     if not equals:
         return {"key": key, "operator": "Exists", "effect": effect}
     return {"key": key, "operator": "Equal", "value": value, "effect": effect}
-
-
-def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, table by table."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(under, dict) and isinstance(value, Mapping):
-            merged[key] = _merge(under, value)
-        else:
-            merged[key] = value
-    return merged
