@@ -1,4 +1,7 @@
-"""A scan's way from node to node, until one has finished it or the relay gives up."""
+"""A scan's way from node to node, until one has finished it or the relay gives up.
+
+One task places and connects; what the nodes and the output report is acted upon in callbacks.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from elastron.errors import CapacityError, ConnectError
+from elastron.errors import CapacityError, ConnectError, JournalFullError, ProtocolError
 from elastron.gateway import node_side
+from elastron.gateway.client_side import ClientSide
 from elastron.gateway.journal import Journal
-from elastron.gateway.links import SocketLink
+from elastron.gateway.links import Link, SocketLink
 from elastron.gateway.node_side import NodeSide
 from elastron.gateway.output import Output
 from elastron.gateway.placement import Placement, Request
 from elastron.gateway.relay import Failure, Outcome, Reason, Relay, Step
+from elastron.wire.framing import Frame
 
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Owner(node_side.Owner, Protocol):
+class Owner(Protocol):
     """Whose scan it is.
 
     Attributes:
@@ -31,10 +36,6 @@ class Owner(node_side.Owner, Protocol):
     """
 
     log: Any
-
-    def node_begins(self, node: NodeSide) -> None:
-        """A node is there: it can be fed."""
-        ...
 
     def changed(self) -> None:
         """The scan waits for a node, or has one."""
@@ -46,12 +47,14 @@ class Attempts:
 
     Args:
         owner: whose scan it is.
-        gateway: whose placer, registry and metrics are used.
+        gateway: whose parts are used.
+        link: to the client, for the output.
         relay: decides.
+        client: whose scan goes to the nodes.
         journal: of the client's input.
-        output: to the client.
 
     Attributes:
+        output: to the client.
         node: that has the scan now.
         placed: when the first node was found (monotonic, s); None before.
         waited_s: in queues so far.
@@ -61,19 +64,28 @@ class Attempts:
         self,
         owner: Owner,
         gateway: Gateway,
+        link: Link,
         *,
         relay: Relay,
+        client: ClientSide,
         journal: Journal,
-        output: Output,
     ) -> None:
         self._gateway = gateway
         self._relay = relay
+        self._client = client
         self._journal = journal
-        self._output = output
         self._owner = owner
         self._waiting: asyncio.Task[Any] | None = None
         self._attempt_over: asyncio.Future[None] | None = None
         self._unreachable = False
+        self.output = Output(
+            link,
+            gateway.journal_space.open(),
+            gateway.settings.limits,
+            waiting_bytes_max=gateway.settings.output_bytes_max,
+            owner=self,
+        )
+        self.output.recorded = gateway.archive.records_images
         self.node: NodeSide | None = None
         self.placed: float | None = None
         self.waited_s = 0.0
@@ -104,6 +116,65 @@ class Attempts:
                 self._waiting.cancel()
                 self._waiting = None
         return step
+
+    def feed(self) -> None:
+        """Let the node have what the client has sent."""
+        client = self._client
+        if self.node is not None and not self._relay.ended:
+            self.node.go(client.may_go, half_close=client.over and not client.closed)
+
+    def release_sent(self) -> None:
+        """Give back what the node has taken, if it need not be sent again."""
+        if self.node is not None and not self._relay.protected:
+            self._journal.release(self.node.pump.at)
+
+    # --- what the node does ---------------------------------------------------------------------
+
+    def node_took(self) -> None:
+        """See `node_side.Owner`."""
+        self.release_sent()
+        self._client.retry()
+
+    def node_lost(self, reason: str) -> None:
+        """See `node_side.Owner`."""
+        untouched = self.node is not None and self.node.pump.at == 0
+        self.act(self._relay.lost(reason, untouched=untouched))
+
+    def input_lost(self, error: OSError) -> None:
+        """See `node_side.Owner`."""
+        words = f"the gateway's journal cannot be read: {error.strerror}; send the scan again"
+        self.act(self._relay.cancel(words, Outcome.FAILED))
+
+    # --- what becomes of its output -------------------------------------------------------------
+
+    def output_came(self, frame: Frame, text: str) -> Step:
+        """See `output.Owner`."""
+        return self.act(self._relay.output(frame, text))
+
+    def output_garbled(self, error: ProtocolError) -> None:
+        """See `output.Owner`."""
+        self.act(self._relay.lost(f"it sent what is no message: {error}"))
+
+    def output_room(self) -> None:
+        """See `output.Owner`."""
+        if self.node is not None:
+            self.node.resume()
+
+    def output_full(self, error: JournalFullError) -> None:
+        """See `output.Owner`."""
+        if self.output.recorded and not self.output.client_left:
+            self._owner.log.warning("images are not kept for a later fetch", reason=str(error))
+            self.output.recorded = False
+            self.output.forget_sent()
+            self.output_room()
+        else:
+            self.act(self._relay.cancel(str(error), Outcome.FAILED))
+
+    def output_failed(self, error: OSError) -> None:
+        """See `output.Owner`."""
+        self.input_lost(error)
+
+    # --- one attempt ----------------------------------------------------------------------------
 
     async def _place(self, request: Request) -> Placement | None:
         self._owner.changed()
@@ -147,11 +218,11 @@ class Attempts:
         self._owner.changed()
         link = SocketLink(sock, self._gateway.poller)
         self._attempt_over = over = asyncio.get_running_loop().create_future()
-        self.node = node = NodeSide(link, self._journal, self._output, self._owner)
+        self.node = node = NodeSide(link, self._journal, self.output, self)
         placement.lost.add_done_callback(self._node_dead)
         try:
             node.start()
-            self._owner.node_begins(node)
+            self.feed()
             self._owner.log.info(
                 "scan goes to a node", node=placement.node.id, attempt=self._relay.attempt
             )

@@ -29,7 +29,7 @@ _TEXT_HEAD_BYTES = 6
 class Owner(Protocol):
     """Who decides upon messages, and is told."""
 
-    def output(self, frame: Frame, text: str) -> Step:
+    def output_came(self, frame: Frame, text: str) -> Step:
         """A whole message of the node; `text` of a TEXT."""
         ...
 
@@ -120,7 +120,7 @@ class Output:
         try:
             for frame in framer.frames():
                 start = self._base + frame.start
-                step = self._owner.output(frame, self._text(frame, start))
+                step = self._owner.output_came(frame, self._text(frame, start))
                 if step is Step.DELIVER:
                     self.images += frame.message_id == MessageId.IMAGE
                 else:

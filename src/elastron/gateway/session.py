@@ -3,8 +3,9 @@
     client ──> ClientSide ──> journal ──> NodeSide ──> node
     client <── Output <────── journal <── NodeSide <── node
 
-The Relay decides; the session does. Callbacks move the bytes, so that none waits for a task to be
-woken; one task places, connects and says goodbye.
+The Relay decides; the session does what the client's side asks for, its Attempts what the nodes'
+side does. Callbacks move the bytes, so that none waits for a task to be woken; one task places,
+connects and says goodbye.
 """
 
 from __future__ import annotations
@@ -14,12 +15,7 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from elastron.errors import (
-    ConnectionLostError,
-    DeadlineError,
-    JournalFullError,
-    ProtocolError,
-)
+from elastron.errors import ConnectionLostError, DeadlineError, JournalFullError
 from elastron.gateway import patience
 from elastron.gateway.answers import Answers
 from elastron.gateway.attempts import Attempts
@@ -27,14 +23,11 @@ from elastron.gateway.client_side import ClientSide
 from elastron.gateway.ending import PROBE, Ended, conclude
 from elastron.gateway.estimate import session_memory_bytes
 from elastron.gateway.links import Link
-from elastron.gateway.node_side import NodeSide
-from elastron.gateway.output import Output
 from elastron.gateway.placement import Request
 from elastron.gateway.pools import Class, classify
-from elastron.gateway.relay import Outcome, Phase, Relay, Step
+from elastron.gateway.relay import Outcome, Phase, Relay
 from elastron.gateway.settings import WhenFull
 from elastron.wire.faults import LOCATION
-from elastron.wire.framing import Frame
 from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Text
 
 if TYPE_CHECKING:
@@ -86,27 +79,20 @@ class Session:
         loop = asyncio.get_running_loop()
         self._input = gateway.journal_space.open()
         self._client = ClientSide(link, self._input, settings.limits, self)
-        self._output = Output(
-            link,
-            gateway.journal_space.open(),
-            settings.limits,
-            waiting_bytes_max=settings.output_bytes_max,
-            owner=self,
-        )
-        self._output.recorded = gateway.archive.records_images
         self._relay = Relay(
             crashes_max=settings.crashes_max,
             attempts_max=settings.attempts_max,
             hint="The scan is kept in the archive" if gateway.archive.wants("failed") else "",
         )
+        self._attempts = Attempts(
+            self, gateway, link, relay=self._relay, client=self._client, journal=self._input
+        )
+        self._output = self._attempts.output
+        self._answers = Answers(gateway, session_id, self._output)
         self._class = Class()
         self._connected = time.monotonic()
         self._asked: asyncio.Future[bool] = loop.create_future()
         self._taken: asyncio.Future[None] = loop.create_future()
-        self._attempts = Attempts(
-            self, gateway, relay=self._relay, journal=self._input, output=self._output
-        )
-        self._answers = Answers(gateway, session_id, self._output)
         self._received: float | None = None
         self._words: str | None = None
         self._ending = False
@@ -175,7 +161,7 @@ class Session:
         if not self._client.started:
             self._no_scan(outcome, f"[{LOCATION}] ERROR: {reason}")
         else:
-            self._act(self._relay.cancel(reason, outcome))
+            self._attempts.act(self._relay.cancel(reason, outcome))
 
     def abort(self) -> None:
         """End it at once; its client is told if it takes a word."""
@@ -298,7 +284,7 @@ class Session:
     def data_came(self) -> None:
         """See `client_side.Owner`."""
         self._relay.client_data(self._client.whole)
-        self._feed(self._attempts.node)
+        self._attempts.feed()
 
     def input_over(self) -> None:
         """See `client_side.Owner`."""
@@ -311,7 +297,7 @@ class Session:
             self._relay.client_data(client.whole, ended=True)
         if client.closed:
             self._relay.detached = self._answers.all_received()
-        self._feed(self._attempts.node)
+        self._attempts.feed()
 
     def client_ended(self) -> None:
         """See `client_side.Owner`."""
@@ -322,12 +308,12 @@ class Session:
         """See `client_side.Owner`."""
         if self._settings.journal.when_full is WhenFull.REFUSE:
             self._gateway.metrics.refused("journal")
-            self._act(self._relay.cancel(str(error), Outcome.FAILED))
+            self._attempts.act(self._relay.cancel(str(error), Outcome.FAILED))
             return
         if self._attempts.node is not None and self._relay.protected:
             self.log.warning("the scan goes on without protection", reason=str(error))
             self._relay.protected = False
-        self._release_sent()
+        self._attempts.release_sent()
         if self._gateway.journal_space.has_room(self._input):
             self._client.retry()  # else when the node has taken more
 
@@ -343,56 +329,12 @@ class Session:
             return
         if not self._relay.ended:
             self.log.info("client left", reason=reason)
-        self._act(self._relay.client_gone())
-        self.output_room()
+        self._attempts.act(self._relay.client_gone())
+        self._attempts.output_room()
 
     def client_writable(self) -> None:
         """See `client_side.Owner`."""
         self._output.pump.go()
-
-    # --- what the node does ---------------------------------------------------------------------
-
-    def output(self, frame: Frame, text: str) -> Step:
-        """See `output.Owner`."""
-        return self._act(self._relay.output(frame, text))
-
-    def output_garbled(self, error: ProtocolError) -> None:
-        """See `output.Owner`."""
-        self._act(self._relay.lost(f"it sent what is no message: {error}"))
-
-    def output_room(self) -> None:
-        """See `output.Owner`."""
-        if self._attempts.node is not None:
-            self._attempts.node.resume()
-
-    def output_full(self, error: JournalFullError) -> None:
-        """See `output.Owner`."""
-        if self._output.recorded and not self._output.client_left:
-            self.log.warning("images are not kept for a later fetch", reason=str(error))
-            self._output.recorded = False
-            self._output.forget_sent()
-            self.output_room()
-        else:
-            self._act(self._relay.cancel(str(error), Outcome.FAILED))
-
-    def output_failed(self, error: OSError) -> None:
-        """See `output.Owner`."""
-        self.input_lost(error)
-
-    def node_took(self) -> None:
-        """See `node_side.Owner`."""
-        self._release_sent()
-        self._client.retry()
-
-    def node_lost(self, reason: str) -> None:
-        """See `node_side.Owner`."""
-        untouched = self._attempts.node is not None and self._attempts.node.pump.at == 0
-        self._act(self._relay.lost(reason, untouched=untouched))
-
-    def input_lost(self, error: OSError) -> None:
-        """See `node_side.Owner`."""
-        words = f"the gateway's journal cannot be read: {error.strerror}; send the scan again"
-        self._act(self._relay.cancel(words, Outcome.FAILED))
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -415,7 +357,7 @@ class Session:
         elif (error := patience.client_fault(self._settings, seen, now)) is not None:
             self._client.fail(error)
         elif patience.node_stalled(self._settings, seen, now):
-            self._act(self._relay.stalled(self._settings.stall_timeout_s))
+            self._attempts.act(self._relay.stalled(self._settings.stall_timeout_s))
         elif now - self._connected > self._settings.total_timeout_s:
             limit_s = self._settings.total_timeout_s
             self.cancel(f"session lasted longer than {limit_s:g} s", Outcome.TIMEOUT)
@@ -438,10 +380,6 @@ class Session:
 
     # Inside
 
-    def node_begins(self, node: NodeSide) -> None:
-        """See `attempts.Owner`."""
-        self._feed(node)
-
     def changed(self) -> None:
         """See `attempts.Owner`."""
         if self._gateway.events.subscribers:
@@ -452,19 +390,6 @@ class Session:
         if not self._asked.done():
             self.outcome, self._words = outcome, words
             self._asked.set_result(False)
-
-    def _act(self, step: Step) -> Step:
-        return self._attempts.act(step)
-
-    def _feed(self, node: NodeSide | None) -> None:
-        client = self._client
-        if node is not None and not self._relay.ended:
-            node.go(client.may_go, half_close=client.over and not client.closed)
-
-    def _release_sent(self) -> None:
-        node = self._attempts.node
-        if node is not None and not self._relay.protected:
-            self._input.release(node.pump.at)
 
     def _nothing_left(self) -> None:
         if not self._taken.done():
