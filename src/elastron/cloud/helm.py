@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from elastron.cloud.program import Program, ProgramError
+from elastron.cloud.program import Program, ProgramError, cluster_arguments
 from elastron.errors import ConfigError
 
 #: A file, or values themselves (secrets may be among them).
@@ -69,12 +69,8 @@ class Helm:
         context: str | None = None,
         binary: str | None = None,
     ) -> None:
-        always: list[str] = []
-        if kubeconfig is not None:
-            always += ["--kubeconfig", str(kubeconfig)]
-        if context is not None:
-            always += ["--kube-context", context]
-        self._program = Program("helm", _HINT, binary=binary, always=tuple(always))
+        always = cluster_arguments(kubeconfig, context, context_option="--kube-context")
+        self._program = Program("helm", _HINT, binary=binary, always=always)
 
     @cached_property
     def version(self) -> tuple[int, int]:

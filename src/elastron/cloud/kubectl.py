@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elastron.cloud.port_forward import PortForward, Target
-from elastron.cloud.program import Program, ProgramError
+from elastron.cloud.program import Program, ProgramError, cluster_arguments
 from elastron.errors import RemoteError
 
 Object = dict[str, Any]
@@ -53,13 +53,9 @@ class Kubectl:
         namespace: str | None = None,
         binary: str | None = None,
     ) -> None:
-        always: list[str] = []
-        if kubeconfig is not None:
-            always += ["--kubeconfig", str(kubeconfig)]
-        if context is not None:
-            always += ["--context", context]
         self.namespace = namespace
-        self._program = Program("kubectl", _HINT, binary=binary, always=tuple(always))
+        always = cluster_arguments(kubeconfig, context, context_option="--context")
+        self._program = Program("kubectl", _HINT, binary=binary, always=always)
 
     # --- the cluster ----------------------------------------------------------------------------
 

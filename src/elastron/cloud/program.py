@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import IO
 
 from elastron.errors import ConfigError, DeadlineError, LimitError, RemoteError
@@ -155,6 +156,18 @@ class Program:
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     _close(pipe)
+
+
+def cluster_arguments(
+    kubeconfig: Path | None, context: str | None, *, context_option: str
+) -> tuple[str, ...]:
+    """What names a cluster to kubectl or helm, each with its own option for a context."""
+    words: list[str] = []
+    if kubeconfig is not None:
+        words += ["--kubeconfig", str(kubeconfig)]
+    if context is not None:
+        words += [context_option, context]
+    return tuple(words)
 
 
 class _Tail(threading.Thread):
