@@ -1,7 +1,7 @@
 """Somebody's work on a part: a peer's, or our own.
 
-A peer's attempt has two threads: one sends what the part's spool holds and gets, one receives. A
-small part that is complete needs one: it sends everything in one go, then receives.
+A peer is sent what the part's spool holds and gets. A small part that is complete needs but one
+thread: it sends everything in one go, then receives.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from elastron.errors import ConnectionLostError, ElastronError
 from elastron.gadgets.base import Item
 from elastron.pipeline.chain import Chain
 from elastron.pipeline.parts import Part
+from elastron.pipeline.peer_work import PeerWork
 from elastron.pipeline.remote import Link, Remote, results
 from elastron.wire import Buffer, Decoder, encode, message_id
 from elastron.wire.messages import Close
@@ -42,14 +43,12 @@ class Owner(Protocol):
         ...
 
 
-class PeerAttempt:
+class PeerAttempt(PeerWork):
     """One attempt at a part on a peer.
 
     Attributes:
         part: worked on.
-        peer: where.
         sent_bytes: of the part.
-        connected: the link is open.
         idle: all there is was sent.
         closing, blocked: see `Work`.
     """
@@ -62,55 +61,18 @@ class PeerAttempt:
         remote: Remote,
         greeting: list[Buffer],
     ) -> None:
+        super().__init__(peer, remote, greeting, changed=owner.changed, name="part")
         self.part = part
-        self.peer = peer
         self.sent_bytes = 0
-        self.connected = False
         self.idle = False
         self.closing = False
         self.blocked = False
         self._owner = owner
-        self._remote = remote
-        self._greeting = greeting
-        self._aborted = False
-        self._link: Link | None = None
-        self._thread = threading.Thread(target=self._run, name="part sender", daemon=True)
+        self._at_once = False
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def abort(self) -> None:
-        """Stop it; the owner's lock is held."""
-        self._aborted = True
-        if self._link is not None:
-            self._link.abort()
-        self._owner.changed.notify_all()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait until its threads have ended."""
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        try:
-            link = self._remote.connect(self.peer)
-        except Exception as error:  # reported to the owner
-            self._owner.ended(self, error)
-            return
-        with self._owner.changed:
-            self._link, self.connected = link, True
-            if self._aborted:
-                link.abort()
-            at_once = self._is_small
-            if at_once:
-                self.closing, self.sent_bytes = True, self.part.spool.nbytes
-        if at_once:
-            self._exchange(link)
-        else:
-            self._send_and_receive(link)
-        with self._owner.changed:
-            self._link = None  # nobody aborts what is closed
-        link.close()
+    def _opened(self) -> None:
+        if self._is_small:
+            self._at_once, self.closing, self.sent_bytes = True, True, self.part.spool.nbytes
 
     @property
     def _is_small(self) -> bool:
@@ -120,7 +82,9 @@ class PeerAttempt:
         return self.part.spool.nbytes + sum(map(bytes_of, self._greeting)) <= _AT_ONCE_BYTES
 
     def _exchange(self, link: Link) -> None:
-        """Send everything, then receive."""
+        if not self._at_once:
+            super()._exchange(link)
+            return
         try:
             spool = self.part.spool
             pieces = [spool.read(index) for index in range(len(spool))]
@@ -130,34 +94,21 @@ class PeerAttempt:
             pass  # perhaps it said why
         except Exception:
             link.abort()
-        self._owner.ended(self, self._receive(link))
-
-    def _send_and_receive(self, link: Link) -> None:
-        receiver = threading.Thread(
-            target=self._receive_beside, args=(link,), name="part receiver", daemon=True
-        )
-        receiver.start()
-        try:
-            self._send(link)
-        except ConnectionLostError:
-            pass  # the receiver learns of it, and perhaps why
-        except Exception:
-            link.abort()
-        receiver.join()
+        self._ended(self._receive(link))
 
     def _send(self, link: Link) -> None:
         link.send(self._greeting)
         for piece in self._pieces():
             link.send(piece)
-            with self._owner.changed:
+            with self._changed:
                 self.sent_bytes += sum(map(bytes_of, piece))
-                self._owner.changed.notify_all()
+                self._changed.notify_all()
         if not self._aborted:
             link.send(encode(Close()))
 
     def _pieces(self) -> Iterator[Sequence[Buffer]]:
         """The part's data as they come, until it is complete."""
-        changed, spool = self._owner.changed, self.part.spool
+        changed, spool = self._changed, self.part.spool
         index = 0
         while True:
             with changed:
@@ -174,12 +125,6 @@ class PeerAttempt:
             yield spool.read(index)
             index += 1
 
-    def _receive_beside(self, link: Link) -> None:
-        failure = self._receive(link)
-        with self._owner.changed:
-            self.abort()  # the sender may wait for more
-        self._owner.ended(self, failure)
-
     def _receive(self, link: Link) -> Exception | None:
         """Take all results; returns what went wrong."""
         try:
@@ -190,6 +135,9 @@ class PeerAttempt:
         if not self.closing:
             return ConnectionLostError("it closed before it had all data of the part")
         return None
+
+    def _ended(self, error: Exception | None) -> None:
+        self._owner.ended(self, error)
 
 
 class LocalAttempt:

@@ -17,6 +17,7 @@ from elastron.errors import ConnectionLostError, RemoteError
 from elastron.gadgets.base import Item
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.pipeline.chain import Chain
+from elastron.pipeline.peer_work import PeerWork
 from elastron.pipeline.queue import item_bytes
 from elastron.pipeline.remote import Link, Remote, results
 from elastron.wire import Buffer, encode, iter_encode
@@ -96,29 +97,23 @@ class Owner(Protocol):
         ...
 
 
-class PeerLane:
+class PeerLane(PeerWork):
     """A connection to a peer.
 
     Attributes:
-        peer: where.
         jobs: given and not answered, in order.
         closing: gets no more.
         idle_since: when the last answer came; None while there are jobs.
     """
 
     def __init__(self, owner: Owner, peer: str, remote: Remote, greeting: list[Buffer]) -> None:
-        self.peer = peer
+        super().__init__(peer, remote, greeting, changed=owner.changed, name="lane")
         self.jobs: deque[Job] = deque()
         self.closing = False
         self.idle_since: float | None = None
         self._latest_s: float | None = None
         self._owner = owner
-        self._remote = remote
-        self._greeting = greeting
         self._unsent: deque[Job] = deque()
-        self._aborted = False
-        self._link: Link | None = None
-        self._thread = threading.Thread(target=self._run, name="lane sender", daemon=True)
 
     @property
     def proven(self) -> bool:
@@ -138,58 +133,18 @@ class PeerLane:
         latest_s = _FIRST_S if self._latest_s is None else self._latest_s
         return max(latest_s, now - self.jobs[0].begun) * len(self.jobs)
 
-    def start(self) -> None:
-        """Connect."""
-        self._thread.start()
-
     def give(self, job: Job, now: float) -> None:
         """Give it a job; the lock is held."""
         job.begun = now
         self.idle_since = None
         self.jobs.append(job)
         self._unsent.append(job)
-        self._owner.changed.notify_all()
+        self._changed.notify_all()
 
     def close(self) -> None:
         """End it in good order, once it has answered; the lock is held."""
         self.closing = True
-        self._owner.changed.notify_all()
-
-    def abort(self) -> None:
-        """End it at once; the lock is held."""
-        self._aborted = True
-        if self._link is not None:
-            self._link.abort()
-        self._owner.changed.notify_all()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait until its threads have ended."""
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        try:
-            link = self._remote.connect(self.peer)
-        except Exception as error:  # reported to the owner
-            self._owner.ended(self, error)
-            return
-        with self._owner.changed:
-            self._link = link
-            if self._aborted:
-                link.abort()
-        receiver = threading.Thread(
-            target=self._receive, args=(link,), name="lane receiver", daemon=True
-        )
-        receiver.start()
-        try:
-            self._send(link)
-        except ConnectionLostError:
-            pass  # the receiver learns of it, and perhaps why
-        except Exception:
-            link.abort()
-        receiver.join()
-        with self._owner.changed:
-            self._link = None  # nobody aborts what is closed
-        link.close()
+        self._changed.notify_all()
 
     def _send(self, link: Link) -> None:
         link.send(self._greeting)
@@ -201,28 +156,24 @@ class PeerLane:
             link.send(encode(Close()))
 
     def _next(self) -> Job | None:
-        changed = self._owner.changed
-        with changed:
-            changed.wait_for(lambda: self._aborted or self._unsent or self.closing)
+        with self._changed:
+            self._changed.wait_for(lambda: self._aborted or self._unsent or self.closing)
             if self._aborted or not self._unsent:
                 return None
             return self._unsent.popleft()
 
-    def _receive(self, link: Link) -> None:
-        failure: Exception | None = None
+    def _receive(self, link: Link) -> Exception | None:
         try:
             for item in results(link, self._remote.readable):
-                with self._owner.changed:
+                with self._changed:
                     self._answer(item)
-                    self._owner.changed.notify_all()
-            with self._owner.changed:
-                if self.jobs or not self.closing:
-                    failure = ConnectionLostError("it closed before it had answered everything")
+                    self._changed.notify_all()
         except Exception as error:  # reported to the owner
-            failure = error
-        with self._owner.changed:
-            self.abort()  # the sender may wait for more
-        self._owner.ended(self, failure)
+            return error
+        with self._changed:
+            if self.jobs or not self.closing:
+                return ConnectionLostError("it closed before it had answered everything")
+        return None
 
     def _answer(self, item: Item) -> None:
         if isinstance(item, Text) and self.jobs:
@@ -245,6 +196,9 @@ class PeerLane:
                 if not self.jobs:
                     self.idle_since = now
                 self._owner.done(self, job)
+
+    def _ended(self, error: Exception | None) -> None:
+        self._owner.ended(self, error)
 
 
 class LocalLane:
