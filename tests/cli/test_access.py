@@ -25,11 +25,11 @@ from tests.access.test_ssh_keys import keygen
 from tests.access.test_ssh_tunnel import jump_server
 from tests.gateway.tls_parts import (
     PATIENCE_S,
-    free_port,
     key_file,
     needs_psk,
     needs_stunnel,
 )
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SECRET = "4ZYJY+HoIX1xxZM563VpppejPJNQ4S4Z"  # noqa: S105 - the one in the original's README

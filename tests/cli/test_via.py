@@ -22,9 +22,9 @@ from tests.gateway.tls_parts import (
     OTHER_SECRET,
     SECRET,
     STUNNEL,
-    free_port,
     key_file,
 )
+from tests.ports import free_port
 
 needs_a_way = pytest.mark.skipif(
     not HAS_PSK and STUNNEL is None, reason="needs Python 3.13 or stunnel (Debian: stunnel4)"

@@ -17,9 +17,10 @@ from elastron.access.host_keys import make_host_keys
 from elastron.access.public_key import parse_public_key
 from tests.access.charts import Jump, chart_sshd, keygen, sshd_command
 from tests.access.programs import until
-from tests.gateway.tls_parts import PATIENCE_S, free_port
+from tests.gateway.tls_parts import PATIENCE_S
 from tests.helm.harness import named, refusal, render
 from tests.helm.test_stunnel import echo
+from tests.ports import free_port
 
 __all__ = ["echo"]  # a fixture
 

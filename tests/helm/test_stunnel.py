@@ -18,12 +18,12 @@ from tests.access.programs import until
 from tests.gateway.tls_parts import (
     OPENSSL,
     PATIENCE_S,
-    free_port,
     needs_openssl,
     s_client,
     stunnel,
 )
 from tests.helm.harness import named, of_kind, refusal, render
+from tests.ports import free_port
 
 
 @pytest.fixture

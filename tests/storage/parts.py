@@ -24,10 +24,14 @@ from typing import Any
 import httpx
 
 from elastron.storage import StorageSettings, serve
+from tests.ports import free_port
 
 PARTS = Path(os.environ.get("ELASTRON_TEST_PARTS", "/opt/elastron-test-parts"))
 LONG = os.environ.get("ELASTRON_LONG_TESTS") == "1"
-START_S = 60
+#: For what another program does, on a machine that is busy with others.
+START_S = 120
+#: For one answer; httpx itself waits five seconds.
+ANSWER_S = 60
 
 LAUNCHER = """
 import sys, uvloop
@@ -36,12 +40,6 @@ configure_logging("info")
 settings = StorageSettings.model_validate_json(sys.argv[1])
 uvloop.run(serve(settings, on_ready=lambda url: print(url, flush=True)))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(ready: Callable[[], bool], what: str, limit_s: float = START_S) -> None:
@@ -132,14 +130,14 @@ def folder_settings(folder: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def raw_exchange(url: str, request: bytes, *, timeout_s: float = 30.0) -> bytes:
+def raw_exchange(url: str, request: bytes, *, timeout_s: float = ANSWER_S) -> bytes:
     """Send bytes as they are; everything that comes until the server closes."""
     with connect(url, timeout_s) as connection:
         connection.sendall(request)
         return receive_all(connection)
 
 
-def connect(url: str, timeout_s: float = 30.0) -> socket.socket:
+def connect(url: str, timeout_s: float = ANSWER_S) -> socket.socket:
     where = httpx.URL(url)
     return socket.create_connection((where.host, where.port), timeout=timeout_s)
 
@@ -187,11 +185,11 @@ def running_postgresql() -> Iterator[str]:
 
     run("initdb", "-U", "mrd", "--auth=trust", "-E", "UTF8", "--no-sync")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    run("pg_ctl", "-w", "-t", str(START_S), "-l", f"{folder}/log", "-o", options, "start")
     try:
         yield f"host=127.0.0.1 port={port} user=mrd sslmode=disable"
     finally:
-        run("pg_ctl", "-m", "immediate", "stop")
+        run("pg_ctl", "-m", "immediate", "-t", str(START_S), "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -259,7 +257,7 @@ def running_s3(folder: Path) -> Iterator[str]:
         try:
             endpoint = f"http://127.0.0.1:{port}"
             wait_until(lambda: answers(f"{endpoint}/moto-api/"), "moto did not start")
-            httpx.put(f"{endpoint}/blobs", trust_env=False).raise_for_status()
+            httpx.put(f"{endpoint}/blobs", timeout=ANSWER_S, trust_env=False).raise_for_status()
             yield f"s3://blobs/some/prefix?region=us-east-1&endpoint={endpoint}"
         finally:
             moto.kill()
@@ -267,7 +265,7 @@ def running_s3(folder: Path) -> Iterator[str]:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - loopback
             return True
     except urllib.error.HTTPError as answer:
         answer.close()

@@ -12,8 +12,7 @@ from elastron.errors import ConfigError, StorageUnavailableError
 from elastron.storage.cloud import PART_BYTES, CloudStore, open_azure, open_s3
 from elastron.storage.identity import BlobId
 from elastron.storage.problems import BlobMissingError, UploadCutError
-
-from .parts import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture(params=["azurite", "s3"])

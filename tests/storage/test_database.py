@@ -9,8 +9,7 @@ from sqlalchemy import Connection, text
 from elastron.errors import ConfigError, StorageError, StorageUnavailableError
 from elastron.storage.database import PostgresqlDatabase, SqliteDatabase, postgresql_dsn
 from elastron.storage.problems import StoreFullError
-
-from .parts import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(

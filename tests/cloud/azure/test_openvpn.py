@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from elastron.cloud.azure.certificates import Certificate, make_client, make_root
 from elastron.cloud.azure.vpn_profile import openvpn_profile, read_package
 from tests.cloud.azure.vpn_package import GATEWAY, SERVER, TEMPLATE, package_zip
-from tests.storage.parts import free_port
+from tests.ports import free_port
 
 OPENVPN = shutil.which("openvpn", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
 pytestmark = pytest.mark.skipif(OPENVPN is None, reason="openvpn is not installed")
