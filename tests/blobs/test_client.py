@@ -224,7 +224,7 @@ def test_a_silent_server() -> None:
     release = threading.Event()
 
     def silent(*_: Any) -> Answer:
-        release.wait(10)
+        release.wait(60)
         return 200, b""
 
     with scripted(silent) as url:
@@ -292,8 +292,8 @@ def test_a_forked_process_makes_its_own_connections() -> None:
         results = context.Queue()
         child = context.Process(target=_fetch, args=(store, results))
         child.start()
-        assert results.get(timeout=20) == b"x"
-        child.join(20)
+        assert results.get(timeout=60) == b"x"
+        child.join(60)
         assert store.latest(KEY) == b"x"
         store.close()
 

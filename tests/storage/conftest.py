@@ -12,6 +12,7 @@ import structlog
 from elastron.storage import StorageSettings
 
 from .parts import (
+    ANSWER_S,
     azurite_program,
     folder_settings,
     new_database,
@@ -86,7 +87,10 @@ def place(
 @pytest.fixture(scope="module")
 def everywhere(place: StorageSettings) -> Iterator[httpx.Client]:
     """A client of a server over each pair of stores in turn."""
-    with running_server(place) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(place) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         yield client
 
 
@@ -99,5 +103,8 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(server_folder: Path) -> Iterator[httpx.Client]:
     """A client of a server over SQLite and a folder."""
     settings = StorageSettings(**folder_settings(server_folder))
-    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         yield client

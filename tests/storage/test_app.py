@@ -7,7 +7,7 @@ import contextlib
 import io
 import os
 import re
-import time
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from elastron.storage import StorageSettings
 from elastron.storage.identity import BlobId
 
 from .parts import (
+    ANSWER_S,
     connect,
     folder_settings,
     raw_exchange,
     receive_all,
     request_bytes,
     running_server,
+    wait_until,
 )
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -35,7 +37,10 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 @contextlib.contextmanager
 def server(folder: Path, **more: Any) -> Iterator[httpx.Client]:
     settings = StorageSettings(**folder_settings(folder, **more))
-    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         yield client
 
 
@@ -320,9 +325,10 @@ def test_limits(tmp_path: Path) -> None:
 def test_too_many_uploads_at_once(tmp_path: Path) -> None:
     with server(tmp_path, uploads_max=1) as client, connect(str(client.base_url)) as slow:
         slow.sendall(request_bytes("POST", "/v1/blobs/data?subject=s", "Content-Length: 4") + b"ab")
-        deadline = time.monotonic() + 10
-        while b"elastron_storage_uploads 1.0" not in client.get("/metrics").content:
-            assert time.monotonic() < deadline
+        wait_until(
+            lambda: b"elastron_storage_uploads 1.0" in client.get("/metrics").content,
+            "the upload did not begin",
+        )
         busy = client.post("/v1/blobs/data?subject=s", content=b"x")
         assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
         slow.sendall(b"cd")
@@ -344,11 +350,13 @@ def test_cut_uploads_leave_nothing(tmp_path: Path) -> None:
         ):
             with connect(url) as connection:
                 connection.sendall(body + b"FFFFF\r\n" + b"x" * 900_000)
-        deadline = time.monotonic() + 10
-        while b"elastron_storage_uploads 0.0" not in client.get("/metrics").content or left_over(
-            tmp_path
-        ):
-            assert time.monotonic() < deadline
+        wait_until(
+            lambda: (
+                b"elastron_storage_uploads 0.0" in client.get("/metrics").content
+                and not left_over(tmp_path)
+            ),
+            "something is left",
+        )
         assert client.get("/v1/blobs?subject=cut").json() == {"items": []}
         assert client.get("/v1/blobs/data/latest?subject=cut").status_code == 404
         # A chunk that is none.
@@ -359,33 +367,36 @@ def test_cut_uploads_leave_nothing(tmp_path: Path) -> None:
 def test_slow_uploads_are_refused(tmp_path: Path) -> None:
     with server(tmp_path, idle_timeout_s=0.3) as client:
         with connect(str(client.base_url)) as silent:
-            head = request_bytes("POST", "/v1/blobs/data?subject=slow", "Content-Length: 100")
+            # More than could be sent byte by byte before it is refused.
+            head = request_bytes("POST", "/v1/blobs/data?subject=slow", "Content-Length: 99999")
             silent.sendall(head + b"some")
             assert receive_all(silent).startswith(b"HTTP/1.1 408 ")
         with connect(str(client.base_url)) as trickle, contextlib.suppress(OSError):
             trickle.sendall(head)
-            for _ in range(100):
+            while not select.select([trickle], [], [], 0.02)[0]:
                 trickle.sendall(b"x")
-                time.sleep(0.02)
             assert receive_all(trickle).startswith(b"HTTP/1.1 408 ")
         assert client.get("/v1/blobs?subject=slow").json() == {"items": []}
         assert left_over(tmp_path) == []
+    with server(tmp_path) as client:  # another that waits for us, should we be slow
         create(client, "subject=slow")
 
 
 def test_a_reader_that_leaves_or_stands_still(tmp_path: Path) -> None:
-    with server(tmp_path, idle_timeout_s=0.3) as client:
+    with server(tmp_path) as client:
         made = create(client, "subject=s", b"x" * 50_000_000)
         target = made["data"].partition(":")[2].partition("/v1")[2]
         for _ in range(2):
             with connect(str(client.base_url)) as reader:
                 reader.sendall(request_bytes("GET", f"/v1{target}"))
                 assert reader.recv(100).startswith(b"HTTP/1.1 200 ")
-        with connect(str(client.base_url)) as reader:
-            reader.sendall(request_bytes("GET", f"/v1{target}"))
-            time.sleep(1.0)
-            assert len(receive_all(reader)) < 50_000_000, "it is not waited for"
-        assert client.get(made["data"]).content == b"x" * 50_000_000
+    with server(tmp_path, idle_timeout_s=0.3) as client, connect(str(client.base_url)) as reader:
+        reader.sendall(request_bytes("GET", f"/v1{target}"))
+        told = b'method="GET",route="/v1/blobs/{id}/data",status="499"'
+        wait_until(lambda: told in client.get("/metrics").content, "it is waited for")
+        assert len(receive_all(reader)) < 50_000_000
+    with server(tmp_path) as client:
+        assert client.get(f"/v1{target}").content == b"x" * 50_000_000
 
 
 def test_many_clients_at_once(client: httpx.Client) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .parts import LONG, ServerProcess, folder_settings, free_port
+from tests.ports import free_port
+
+from .parts import LONG, ServerProcess, folder_settings
 
 UPLOADS = 2000 if LONG else 400
 CLIENTS = 16
@@ -31,12 +33,16 @@ class Uploader:
         self.acknowledged: dict[str, str] = {}  # number -> checksum
         self.sent_whole: set[str] = set()  # the last byte of the body was handed over
         self.up = threading.Event()
+        self.turn = threading.Condition()
+        self.limit = 0  # uploads that may begin before the next kill, or none would be met by it
         self.lock = threading.Lock()
         self.finished = 0
 
     def one(self, number: int) -> None:
         name = str(number)
         body = body_of(number, self.seed)
+        with self.turn:
+            self.turn.wait_for(lambda: number < self.limit)
         self.up.wait()
 
         def pieces():
@@ -54,6 +60,12 @@ class Uploader:
             self.acknowledged[name] = hashlib.sha256(body).hexdigest()
         with self.lock:
             self.finished += 1
+
+    def let(self, limit: int) -> None:
+        """Let so many begin, those that have begun included."""
+        with self.turn:
+            self.limit = limit
+            self.turn.notify_all()
 
 
 def body_of(number: int, seed: int) -> bytes:
@@ -75,6 +87,7 @@ def test_kill_nine(tmp_path: Path) -> None:
         futures = [pool.submit(uploader.one, number) for number in range(UPLOADS)]
         while uploader.finished < UPLOADS:
             until = uploader.finished + rng.randrange(20, 90)
+            uploader.let(until + CLIENTS)
             while uploader.finished < min(until, UPLOADS):
                 time.sleep(0.002)
             time.sleep(rng.random() * 0.02)

@@ -308,7 +308,7 @@ async def _stage(metadata: Any, subject: str, lease_until_ms: int) -> BlobId:
 
 def test_garbage_collection(place: StorageSettings, subject: str) -> None:
     async def work(metadata: Any, objects: Any) -> None:
-        keys = [await _stage(metadata, f"{subject}-{i}", now_ms() + 1000) for i in range(3)]
+        keys = [await _stage(metadata, f"{subject}-{i}", now_ms() + 30_000) for i in range(3)]
         for key in keys:
             assert await objects.save(key, _chunks(b"abc")) == 3
         await collect(metadata, objects, now_ms() + 60_000)

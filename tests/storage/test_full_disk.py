@@ -12,7 +12,7 @@ import pytest
 
 from elastron.storage import StorageSettings
 
-from .parts import running_server
+from .parts import ANSWER_S, running_server
 
 MIB = 1 << 20
 
@@ -50,7 +50,10 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path, database: str) -> None:
     settings = StorageSettings(
         port=0, database=str(place / "metadata.db"), blobs=str(small_disk / "blobs")
     )
-    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         first = client.post("/v1/blobs/data?subject=s", content=b"1" * 5 * MIB)
         assert first.status_code == 201
         for body in (b"2" * 20 * MIB, (b"2" * MIB for _ in range(20))):
@@ -72,7 +75,10 @@ def test_a_database_without_room(small_disk: Path, tmp_path: Path) -> None:
     settings = StorageSettings(
         port=0, database=str(small_disk / "metadata.db"), blobs=str(tmp_path / "blobs")
     )
-    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         kept = client.post("/v1/blobs/data?subject=s", content=b"kept")
         filler = small_disk / "filler"
         fill(filler)

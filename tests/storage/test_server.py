@@ -22,6 +22,7 @@ from elastron.storage import StorageSettings
 from elastron.storage.problems import SchemaTooNewError
 
 from .parts import (
+    ANSWER_S,
     LAUNCHER,
     ServerProcess,
     connect,
@@ -67,7 +68,7 @@ def test_a_running_request_is_finished(process: ServerProcess, number: int) -> N
 
 def _listens(url: str) -> bool:
     try:
-        connect(url, 1).close()
+        connect(url).close()
     except OSError:
         return False
     return True
@@ -76,7 +77,7 @@ def _listens(url: str) -> bool:
 def test_what_is_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     for start in range(2):
         server = ServerProcess(folder_settings(tmp_path), tmp_path / "log")
-        with httpx.Client(base_url=server.url, trust_env=False) as client:
+        with httpx.Client(base_url=server.url, timeout=ANSWER_S, trust_env=False) as client:
             if start == 0:
                 client.post("/v1/blobs/data?subject=s", content=b"kept").raise_for_status()
             assert client.get("/v1/blobs/data/latest?subject=s").content == b"kept"
@@ -107,7 +108,7 @@ time.sleep(600)
         url, child = parent.stdout.readline().split()
         assert _listens(url)
         parent.kill()
-    wait_until(lambda: not _lives(int(child)), "the server outlives its parent", 20)
+    wait_until(lambda: not _lives(int(child)), "the server outlives its parent")
 
 
 def _lives(pid: int) -> bool:
@@ -155,7 +156,10 @@ def test_a_blob_folder_that_cannot_be(tmp_path: Path) -> None:
 
 def test_other_users_cannot_read_the_data(tmp_path: Path) -> None:
     settings = StorageSettings(**folder_settings(tmp_path / "data"))
-    with running_server(settings) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
         client.post("/v1/blobs/data?subject=s", content=b"x").raise_for_status()
         made = [path for path in (tmp_path / "data").rglob("*") if path.exists()]
         assert len(made) > 6
@@ -175,7 +179,7 @@ def test_two_servers_share_their_stores(tmp_path: Path) -> None:
     with (
         running_server(settings) as first,
         running_server(settings) as second,
-        httpx.Client(trust_env=False) as client,
+        httpx.Client(timeout=ANSWER_S, trust_env=False) as client,
     ):
         made = [
             client.post(f"{url}/v1/blobs/data?subject=s&n={n}", content=b"x").json()
@@ -241,13 +245,13 @@ def test_tls_with_client_certificates(tmp_path: Path, certificates: Path) -> Non
         assert address.startswith("https://")
         url = address.replace("127.0.0.1", "localhost")
         with (
-            httpx.Client(verify=trust, trust_env=False) as nobody,
+            httpx.Client(verify=trust, timeout=ANSWER_S, trust_env=False) as nobody,
             pytest.raises(httpx.TransportError),
         ):
             nobody.get(f"{url}/healthcheck")
         known = ssl.create_default_context(cafile=str(certificates / "authority.pem"))
         known.load_cert_chain(certificates / "client.pem", certificates / "client.key")
-        with httpx.Client(verify=known, trust_env=False) as client:
+        with httpx.Client(verify=known, timeout=ANSWER_S, trust_env=False) as client:
             made = client.post(f"{url}/v1/blobs/data?subject=s", content=b"x").json()
             assert made["location"].startswith("https://localhost:")
             assert client.get(made["data"]).content == b"x"
@@ -269,7 +273,7 @@ def test_memory_stays_flat(process: ServerProcess) -> None:
                 assert sum(len(chunk) for chunk in answer.iter_raw()) == size
             assert client.delete(made["location"]).status_code == 204
 
-    with httpx.Client(base_url=process.url, trust_env=False) as client:
+    with httpx.Client(base_url=process.url, timeout=ANSWER_S, trust_env=False) as client:
         client.get(client.post("/v1/blobs/data?subject=s", content=b"warm").json()["data"])
     before = process.resident_bytes
     threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
@@ -286,7 +290,7 @@ def test_an_idle_connection_does_not_hold_up_the_end(process: ServerProcess) -> 
         assert idle.recv(1000).startswith(b"HTTP/1.1 200 ")
         began = time.monotonic()
         assert process.end(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25, "it waited for the client, which has thirty seconds"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
@@ -297,7 +301,10 @@ def test_an_empty_host_is_every_one(tmp_path: Path, host: str) -> None:
     with running_server(settings) as url:
         address = url.replace("http://:", f"http://{host}:")
         try:
-            assert httpx.get(f"{address}/healthcheck", trust_env=False).status_code == 200
+            assert (
+                httpx.get(f"{address}/healthcheck", timeout=ANSWER_S, trust_env=False).status_code
+                == 200
+            )
         except httpx.ConnectError:
             if host == "127.0.0.1" or socket.has_dualstack_ipv6():
                 raise
