@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A slow machine is no failure; what is random in CI must be found again by everyone.
-settings.register_profile("elastron", deadline=None, derandomize=True)
+settings.register_profile(
+    "elastron",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("elastron")
 
 if sys.version_info < (3, 11, 8):

@@ -239,7 +239,9 @@ def test_an_unread_stream_has_a_limit(chain_of: ChainOf, monkeypatch: pytest.Mon
     count=st.integers(0, 30),
 )
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_nothing_is_lost_or_made(
     chain_of: ChainOf, streams: dict[str, str], branch: str, merge: str, count: int
