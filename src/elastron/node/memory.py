@@ -70,7 +70,7 @@ def _status_bytes(field: str) -> int | None:
 
 
 def grow_heap() -> None:
-    """Let the heap grow by addresses, not yet by memory, and ask for huge pages there.
+    """Let go of free memory, let the heap grow by addresses alone, and ask for huge pages there.
 
     Processes forked from this one then fault once in 2 MiB, and not in 4 KiB, as their buffers take
     these addresses. Does nothing where there are no such pages, or another C library. See
@@ -82,6 +82,7 @@ def grow_heap() -> None:
     library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
     library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
     library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    library.malloc_trim(0)  # what a child inherits, it would copy
     half = _HEAP_BYTES // 2  # more than 32 MiB would not come from the heap
     blocks = sorted(block for block in (library.malloc(half), library.malloc(half)) if block)
     if blocks and blocks[-1] - blocks[0] < _HEAP_BYTES:  # else not from the heap's end

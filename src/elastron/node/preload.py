@@ -6,23 +6,30 @@ import contextlib
 import importlib
 import os
 import time
+from collections.abc import Iterable
 from importlib import resources
+from typing import cast
 
-import numpy as np
 import structlog
 
 from elastron.errors import ElastronError
-from elastron.gadgets.base import Context
+from elastron.gadgets.base import Context, Item
 from elastron.gadgets.registry import find_gadget, gadget_names
-from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch
-from elastron.mrd.header import parse_header
+from elastron.mrd.header import parse_header, serialize_header
 from elastron.node.settings import NodeSettings
 from elastron.pipeline import build, config_names, load_config
+from elastron.recon.phantom_scan import Calibration, PhantomSettings, phantom_acquisitions
 from elastron.service.queries import QUERIES, answer
+from elastron.wire import Decoder, encode
 
 # Imported here though others import them when they need them.
 _MODULES = ("scipy.fft", "scipy.linalg", "elastron.node.session")
-_CHANNELS, _SAMPLES, _LINES = 2, 64, 32
+#: Stock chains and the acceleration of the scans they are warmed up with.
+_CHAINS = (
+    ("default.xml", 1),
+    ("Generic_Cartesian_FFT.xml", 1),
+    ("Generic_Cartesian_Grappa.xml", 2),
+)
 
 
 def preload(settings: NodeSettings) -> None:
@@ -50,7 +57,7 @@ def preload(settings: NodeSettings) -> None:
     for query in QUERIES:
         answer(query, status={})
     try:
-        _reconstruct_something()
+        reconstruct_something()
     except Exception as error:
         log.warning("warming up failed", reason=str(error))
     log.debug("zygote is warm", seconds=round(time.monotonic() - began, 3))
@@ -73,24 +80,26 @@ def warmup_header() -> bytes:
     return (resources.files("elastron.node") / "warmup_header.xml").read_bytes()
 
 
-def _reconstruct_something() -> None:
-    """A tiny scan through the stock chains: header parsing, FFT and BLAS are warm after it."""
-    headers = np.zeros(_LINES, ACQUISITION_HEADER)
-    headers["version"] = 1
-    headers["number_of_samples"] = _SAMPLES
-    headers["active_channels"] = headers["available_channels"] = _CHANNELS
-    headers["center_sample"] = _SAMPLES // 2
-    headers["sample_time_us"] = 5
-    headers["read_dir"] = (1, 0, 0)
-    headers["phase_dir"] = (0, 1, 0)
-    headers["slice_dir"] = (0, 0, 1)
-    headers["idx"]["kspace_encode_step_1"] = np.arange(_LINES)
-    headers["flags"][-1] = np.uint64(1 << 7)  # last in slice
-    rng = np.random.default_rng(0)
-    samples = rng.standard_normal((_LINES, _CHANNELS, _SAMPLES, 2)).astype(np.float32)
-    batch = AcquisitionBatch(headers, samples.view(np.complex64)[..., 0])
-    for name in ("default.xml", "Generic_Cartesian_FFT.xml"):
+def reconstruct_something() -> None:
+    """Tiny scans through the stock chains: parsing, decoding, FFT and BLAS are warm after it."""
+    parse_header(warmup_header())  # has parts that the phantom's header lacks
+    for name, acceleration in _CHAINS:
+        settings = PhantomSettings(
+            matrix=64,
+            coils=8,
+            acceleration=(acceleration, 1),
+            calibration=Calibration.EMBEDDED,
+            calibration_lines=24,
+            noise_readouts=1,
+            oversampling=2,
+        )
+        header, batches = phantom_acquisitions(settings)
         # One thread: threads do not survive the forks to come.
-        context = Context(header=parse_header(warmup_header()), threads=1)
-        for _ in build(load_config(name), context)([batch]):
+        log = structlog.wrap_logger(structlog.testing.CapturingLogger())
+        context = Context(header=parse_header(serialize_header(header)), threads=1, log=log)
+        decoder = Decoder()
+        for batch in batches:
+            for buffer in encode(batch):
+                decoder.feed(buffer)
+        for _ in build(load_config(name), context)(cast("Iterable[Item]", decoder.messages())):
             pass

@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 
 from elastron.node.control import Channel, Letter
+from elastron.node.mapped import Pages, map_pages
 from elastron.node.memory import PeakMemory, available_bytes, limit_memory
 from elastron.node.outcome import Outcome
 from elastron.node.preload import warmup_header
@@ -31,13 +32,19 @@ _OOM_SCORE = "500"
 _OUR_THREADS = 2  # the main one, and one that listens to the supervisor
 
 
-def main(channel: Channel, settings: NodeSettings) -> None:
+def main(channel: Channel, settings: NodeSettings, pages: list[Pages]) -> None:
     """Serve a session of the supervisor at the other end of `channel`.
 
     After a part of another node's scan, wait for a next one of the same scan.
+
+    Args:
+        channel: to the supervisor.
+        settings: of the node.
+        pages: of files that sessions use.
     """
     _be_different()
     rehearse(settings)
+    map_pages(pages)
     limit_memory(settings.session_memory_bytes_max or available_bytes())
     memory = PeakMemory()
     channel.send({"ready": os.getpid()})

@@ -26,7 +26,8 @@ from typing import NoReturn
 import structlog
 
 from elastron.node import preload, worker
-from elastron.node.control import Channel
+from elastron.node.control import Channel, Letter
+from elastron.node.mapped import Pages, pages_of
 from elastron.node.memory import grow_heap
 from elastron.node.settings import NodeSettings
 from elastron.service.logs import configure_logging
@@ -46,6 +47,7 @@ def main(fd: int) -> None:
     configure_logging(settings.log_format, settings.log_level)
     preload.preload(settings)
     preload.warn_of_threads()
+    pages = pages_of(preload.reconstruct_something)
     grow_heap()
     gc.collect()
     gc.freeze()  # so that a worker's garbage collector does not copy all shared pages
@@ -69,7 +71,7 @@ def main(fd: int) -> None:
             if letter is None:
                 channel.close()
                 return
-            _fork(channel, letter.body["fork"], letter.fds[0], settings, (wake_read, wake_write))
+            _fork(channel, letter, settings, pages, (wake_read, wake_write))
 
 
 def _report_exits(channel: Channel) -> None:
@@ -84,8 +86,13 @@ def _report_exits(channel: Channel) -> None:
 
 
 def _fork(
-    channel: Channel, number: int, fd: int, settings: NodeSettings, wake: tuple[int, int]
+    channel: Channel,
+    order: Letter,
+    settings: NodeSettings,
+    pages: list[Pages],
+    wake: tuple[int, int],
 ) -> None:
+    number, fd = order.body["fork"], order.fds[0]
     try:
         pid = os.fork()
     except OSError as error:  # no memory, or too many processes
@@ -93,13 +100,13 @@ def _fork(
         channel.send({"failed": number, "error": str(error)})
         return
     if pid == 0:
-        _become_worker(channel, fd, settings, wake)
+        _become_worker(channel, fd, settings, pages, wake)
     os.close(fd)
     channel.send({"forked": number, "pid": pid})
 
 
 def _become_worker(
-    channel: Channel, fd: int, settings: NodeSettings, wake: tuple[int, int]
+    channel: Channel, fd: int, settings: NodeSettings, pages: list[Pages], wake: tuple[int, int]
 ) -> NoReturn:
     status = 1
     try:
@@ -108,7 +115,7 @@ def _become_worker(
         channel.close()
         for end in wake:
             os.close(end)
-        worker.main(Channel(socket.socket(fileno=fd)), settings)
+        worker.main(Channel(socket.socket(fileno=fd)), settings, pages)
         status = 0
     except BaseException:  # the zygote's loop must never run in a child
         structlog.get_logger().exception("worker failed")
