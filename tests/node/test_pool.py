@@ -20,7 +20,8 @@ SESSION = {"id": "test", "threads": 1, "status": {}}
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[WorkerPool]:
+async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerPool]:
+    monkeypatch.setattr(pools, "_STAY_S", 300)  # as long as a test takes
     pool = WorkerPool(NodeSettings(capacity=4, warm_workers=1, log_level="error"))
     await pool.start()
     yield pool
@@ -138,6 +139,7 @@ async def test_death_of_an_orphan(pool: WorkerPool) -> None:
     worker.kill()
     assert await worker.report is None
     assert await worker.death() == "cause unknown"
+    assert pool.count(WorkerState.GONE) == 0  # nobody will tell of its end: it is not kept
     await pool.take()
 
 

@@ -26,7 +26,8 @@ from elastron.node.forked import ForkedZygote
 from elastron.node.settings import NodeSettings
 from elastron.service.numerics import NUMERIC_ENVIRONMENT
 
-_STATUS_WAIT_S = 1.0
+#: The zygote tells how a worker ended at once; on a busy machine it may have to wait for a turn.
+_STATUS_WAIT_S = 10.0
 _TAKE_TIMEOUT_S = 30.0
 _REFORK_PAUSE_S = 1.0
 _REFILL_PAUSE_S = 0.05
@@ -52,7 +53,7 @@ class Worker:
         scan: the mark of the scan it works on, if it is another node's.
         sessions: how many it was given.
         report: what the last session came to; None when the worker died without saying so.
-        status: the process's wait status, once known.
+        status: the process's wait status, once known; None when nobody can know it any more.
     """
 
     def __init__(self, number: int, channel: Channel) -> None:
@@ -64,7 +65,7 @@ class Worker:
         self.sessions = 0
         loop = asyncio.get_running_loop()
         self.report: asyncio.Future[dict[str, Any] | None] = loop.create_future()
-        self.status: asyncio.Future[int] = loop.create_future()
+        self.status: asyncio.Future[int | None] = loop.create_future()
 
     def begin(self, session: dict[str, Any], fds: list[int]) -> bool:
         """Hand a session over; False when the worker has just died."""
@@ -93,6 +94,8 @@ class Worker:
         """How the process ended, in words."""
         with contextlib.suppress(asyncio.TimeoutError):
             status = await asyncio.wait_for(asyncio.shield(self.status), _STATUS_WAIT_S)
+            if status is None:
+                return "cause unknown"
             if os.WIFSIGNALED(status):
                 number = os.WTERMSIG(status)
                 hint = "; often: out of memory" if number == signal.SIGKILL else ""
@@ -255,6 +258,8 @@ class WorkerPool:
             return
         self._log.error("the zygote died; starting another", pid=self.zygote_pid)
         for worker in list(self._workers.values()):
+            if not worker.status.done():
+                worker.status.set_result(None)  # their parent was the only one to know
             if worker.state is WorkerState.GONE:
                 self._workers.pop(worker.number)
             elif worker.pid is None:
