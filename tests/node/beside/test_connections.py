@@ -15,6 +15,8 @@ from elastron.errors import ElastronError
 from elastron.node.beside.connections import Connection, connections_to, parse_table
 from elastron.service.address import Address
 
+from ..harness import wait_for
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table")
 
 # Recorded in a pod: a listener, a client, a half-closed one, a scrape, one in TIME_WAIT, and a
@@ -71,11 +73,12 @@ def test_the_kernels_own(host: str) -> None:
             server, peer = listener.accept()
             with server:
                 expected = Connection(Address(host, port), Address(*peer[:2]))
-                assert connections_to(port) == {expected}
+                # A table that changes as it is read may lack a row.
+                wait_for(lambda: connections_to(port) == {expected}, what="the connection")
                 client.shutdown(socket.SHUT_WR)  # it still reads
                 assert server.recv(1) == b""
-                assert connections_to(port) == {expected}
-        assert connections_to(port) == frozenset()
+                wait_for(lambda: connections_to(port) == {expected}, what="the half-closed one")
+        wait_for(lambda: connections_to(port) == frozenset(), what="none any more")
 
 
 def test_without_a_table(tmp_path: Path) -> None:

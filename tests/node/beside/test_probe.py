@@ -20,7 +20,9 @@ from elastron.node.farewell import error_text
 from elastron.service.address import Address
 from elastron.wire import Decoder, encode
 from elastron.wire.messages import Close
+from tests.ports import free_port
 
+from ..harness import wait_for
 from .stand_in import StandIn
 
 
@@ -44,7 +46,7 @@ def answering(data: bytes | None) -> Iterator[Address]:
         thread.join()
 
 
-def ask(address: Address, timeout_s: float = 10) -> str | None:
+def ask(address: Address, timeout_s: float = 60) -> str | None:
     return asyncio.run(Prober(address, timeout_s).ask())
 
 
@@ -54,7 +56,8 @@ def test_a_gadgetron(tmp_path: Path) -> None:
         assert ask(Address("127.0.0.1", gadgetron.port)) is None
         gadgetron.silent.set()
         assert ask(Address("127.0.0.1", gadgetron.port), 0.2) == "no answer within 0.2 s"
-        assert not connections_to(gadgetron.port)  # a hanging one collects no questions
+        # A hanging one collects no questions.
+        wait_for(lambda: not connections_to(gadgetron.port), what="the question's end")
     finally:
         gadgetron.stop()
 
@@ -99,9 +102,22 @@ def test_what_is_none(data: bytes | None, reason: str) -> None:
     assert reason in said
 
 
-def test_nobody() -> None:
+async def test_a_question_is_known_as_ours_from_its_first_moment() -> None:
+    """Or a look at the kernel's table would take it for a scan."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Address(*listener.getsockname())
-    said = ask(address)
+        prober = Prober(address, 60)
+        asking = asyncio.create_task(prober.ask())
+        async with asyncio.timeout(60):
+            while not (found := connections_to(address.port)):  # noqa: ASYNC110 - the kernel's
+                await asyncio.sleep(0)
+        assert [each.remote for each in found] == [prober.own]
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    assert prober.own is None
+
+
+def test_nobody() -> None:
+    said = ask(Address("127.0.0.1", free_port()))
     assert said is not None
     assert said.startswith("no connection")

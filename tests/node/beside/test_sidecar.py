@@ -37,7 +37,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the kerne
 FAST = {
     "admin": "127.0.0.1:0",
     "probe_interval_s": 0.1,
-    "probe_timeout_s": 10,
+    "probe_timeout_s": 60,
+    "gateway_timeout_s": 60,
     "look_interval_s": 0.05,
     "settle_s": 0.3,
     "quiet_s": 0.3,
@@ -54,7 +55,7 @@ class Running:
         self._settings = SidecarSettings(**FAST | settings)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
-        self.url = f"http://{self._started.result(30)}"
+        self.url = f"http://{self._started.result(60)}"
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -148,7 +149,8 @@ def test_scans_are_counted(beside: Running, gadgetron: StandIn) -> None:
     with StandInElsewhere() as elsewhere, Peer(elsewhere.port):
         wait_for(lambda: beside.status()["running"] == 2, what="two scans")
         wait_for(lambda: beside.metric("gadgetron_reconstruction_start_total") == 2, what="starts")
-        assert beside.metric("gadgetron_activity") == 2
+        # A look may miss a connection once: the kernel's table changes as it is read.
+        wait_for(lambda: beside.metric("gadgetron_activity") == 2, what="two at work")
         assert beside.metric("gadgetron_reconstruction_finish_total") == 0
         sessions = beside.get("/sessions").json()["sessions"]
         assert {each["state"] for each in sessions} == {"STREAM"}
@@ -204,7 +206,9 @@ def test_a_drain_waits_for_scans(beside: Running, gadgetron: StandIn, method: st
     peer = begin(gadgetron.port)
     wait_for(lambda: beside.status()["running"] == 1, what="a scan")
     site = {"sec-fetch-site": "cross-site"}
-    refused = httpx.request(method, beside.url + "/drain", headers=site, trust_env=False)
+    refused = httpx.request(
+        method, beside.url + "/drain", headers=site, timeout=60, trust_env=False
+    )
     assert refused.status_code == 403
     assert beside.code("/readyz") == 200
     with ThreadPoolExecutor() as pool:

@@ -28,7 +28,8 @@ class Prober:
         timeout_s: for a whole answer.
 
     Attributes:
-        own: this end of the connection while a question is asked; None otherwise.
+        own: this end of the connection while a question is asked, from before it connects; None
+            otherwise.
     """
 
     def __init__(self, node: Address, timeout_s: float) -> None:
@@ -51,10 +52,10 @@ class Prober:
             self.own = None
 
     async def _ask(self) -> str | None:
-        reader, writer = await asyncio.open_connection(*self._node, limit=_BYTES_MAX)
+        reader, writer = await asyncio.open_connection(
+            sock=await self._connected(), limit=_BYTES_MAX
+        )
         try:
-            host, port = writer.get_extra_info("sockname")[:2]
-            self.own = Address(host, port)
             # CLOSE with the question, so that its process ends whatever becomes of us.
             for message in (Query(QUERY, correlation_id=1), Close()):
                 writer.writelines(bytes(buffer) for buffer in encode(message))
@@ -72,6 +73,31 @@ class Prober:
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _connected(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        refusal: OSError | None = None
+        for family, kind, protocol, _, address in await loop.getaddrinfo(
+            *self._node, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                # The kernel's table has it before we hear of it, and it must not pass for a scan.
+                with contextlib.suppress(OSError):  # the node is not on this machine
+                    sock.bind((address[0], 0, *address[2:]))
+                self.own = Address(*sock.getsockname()[:2])
+                await loop.sock_connect(sock, address)
+                self.own = Address(*sock.getsockname()[:2])
+            except OSError as error:
+                sock.close()
+                refusal = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise refusal or OSError("no address")
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
