@@ -109,7 +109,7 @@ async def test_refusals_name_what_was_asked(cluster: Cluster, kmock: Any, code: 
 
 async def test_a_watch_tells_of_changes_and_of_410(cluster: Cluster, kmock: Any):
     kmock.objects[PODS, NAMESPACE, "a"] = pod("a")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for _ in cluster.changes("x=y"):
             break
     kmock[f"get /api/v1/namespaces/{NAMESPACE}/pods"] << _status(410)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def folder(tmp_path) -> Iterator[StateFolder]:
 def launcher(folder) -> Iterator[ProgramLauncher]:
     launcher = ProgramLauncher(folder, STAND_IN, os.environ)
     yield launcher
-    for record in folder.records():
-        record.identity.signal(signal.SIGKILL)
     while not all(launcher.lost(name) for name in folder.names()):
-        pass
+        for record in folder.records():  # those too that have only just begun
+            record.identity.signal(signal.SIGKILL)
+        time.sleep(0.01)
     launcher.close()

@@ -35,6 +35,12 @@ scaling:
   scale_down: {{stabilisation_window_s: 2}}
 """
 
+#: No answer of a node is too late, however busy the machine is with others.
+PATIENT = {
+    "ELASTRON_GATEWAY__CONNECT_TIMEOUT_S": str(PATIENCE_S),
+    "ELASTRON_GATEWAY__REGISTRY__POLL_TIMEOUT_S": str(PATIENCE_S),
+}
+
 
 def wait_for(found: Callable[[], Any], *, what: str, timeout_s: float = PATIENCE_S) -> Any:
     """What `found()` gives, once it is true."""
@@ -50,6 +56,7 @@ class Fleet:
         *options: str,
         fleet: str = FLEET_YAML.format(min=1, max=6),
         storage: bool = False,
+        patient: bool = False,
     ) -> None:
         path.mkdir(parents=True, exist_ok=True)
         (path / "fleet.yaml").write_text(fleet)
@@ -64,6 +71,8 @@ class Fleet:
         plugins = install_gadgets(path)
         code = Path(node_harness.__file__).parent
         self._environment = os.environ | {"PYTHONPATH": f"{plugins}:{code}"}
+        if patient:
+            self._environment |= PATIENT
         self.up()
 
     def up(self) -> None:
@@ -136,15 +145,25 @@ class Fleet:
 
 
 class Scan(threading.Thread):
-    """A client with a scan that keeps a node busy; its last readouts come after `hold`."""
+    """A client with a scan that keeps a node busy; its last readouts come after `hold`.
 
-    def __init__(self, port: int, *, batches: int = 4, pause_s: float = 0.1) -> None:
+    Args:
+        port: of the fleet.
+        batches: of readouts.
+        pause_s: between two of them.
+        held: `hold` is to be set by the test.
+    """
+
+    def __init__(
+        self, port: int, *, batches: int = 4, pause_s: float = 0.1, held: bool = False
+    ) -> None:
         super().__init__(daemon=True)
         self.port = port
         self.batches = batches
         self.pause_s = pause_s
         self.hold = threading.Event()
-        self.hold.set()
+        if not held:
+            self.hold.set()
         self.error: Exception | None = None
         self.words = ""
         self.closed = False
@@ -195,7 +214,7 @@ def running_fleet(path: Path, *options: str, **settings: Any) -> Iterator[Fleet]
 
 def is_open(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S).close()
     except OSError:
         return False
     return True

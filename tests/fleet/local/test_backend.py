@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from elastron.fleet.local import backend as backend_module
+from elastron.fleet.local import backoff as backoff_module
+from elastron.fleet.local import health as health_module
 from elastron.fleet.local import member as member_module
 from elastron.fleet.local.backend import LocalBackend
 from elastron.fleet.local.folder import Order, Role
@@ -22,7 +24,9 @@ TEMPLATE = NodeTemplate({"capacity": 1}, capabilities=frozenset({"gpu"}))
 
 
 @pytest.fixture
-def make(folder, launcher) -> Callable[..., LocalBackend]:
+def make(folder, launcher, monkeypatch) -> Callable[..., LocalBackend]:
+    monkeypatch.setattr(health_module, "_ANSWER_S", PATIENCE_S)
+
     def backend(**templates: NodeTemplate) -> LocalBackend:
         return LocalBackend(folder, templates or {"default": TEMPLATE}, launcher)
 
@@ -116,7 +120,8 @@ async def test_a_crashed_node_is_forgotten_and_counted(folder, make):
 
 
 @pytest.mark.parametrize("how", ["crashes", "never begins"])
-async def test_nodes_that_cannot_start_are_tried_ever_more_rarely(make, how):
+async def test_nodes_that_cannot_start_are_tried_ever_more_rarely(make, monkeypatch, how):
+    monkeypatch.setattr(backoff_module, "PAUSES_S", (0.0, 0.1, 600.0))
     async with make(default=NodeTemplate({"how": how})) as backend:
         async with asyncio.timeout(PATIENCE_S):
             while backend.crashes["default"] < 3:
@@ -127,16 +132,18 @@ async def test_nodes_that_cannot_start_are_tried_ever_more_rarely(make, how):
         for _ in range(20):
             await backend.start("default", 1)
             await asyncio.sleep(0.01)
-        assert backend.starts["default"] == started  # the pause after the third is a second
+        assert backend.starts["default"] == started  # the pause after the third is long
 
 
 async def test_one_that_hangs_is_killed(folder, make, monkeypatch):
     monkeypatch.setattr(backend_module, "HEALTH_S", 0.05)
     monkeypatch.setattr(member_module, "MISSES_MAX", 2)
     async with make() as backend:
+        well = True
+        monkeypatch.setattr(backend._health, "well", lambda _admin: asyncio.sleep(0, well))
         await backend.start("default", 1)
         (node,) = await until_nodes(backend, NodeState.READY)
-        monkeypatch.setattr(backend._health, "well", lambda _admin: asyncio.sleep(0, False))
+        well = False
         folder.record(node.id).identity.signal(signal.SIGSTOP)
         await until_nodes(backend)
     assert backend.crashes == {"default": 1}

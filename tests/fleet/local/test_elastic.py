@@ -11,6 +11,7 @@ import psutil
 from elastron.fleet.local.folder import Role
 from tests.fleet.local.harness import (
     FLEET_YAML,
+    PATIENCE_S,
     Fleet,
     burst,
     is_open,
@@ -36,11 +37,13 @@ def nursery(fleet: Fleet) -> psutil.Process | None:
 
 
 def test_a_burst_onto_an_idle_fleet(tmp_path):
-    with running_fleet(tmp_path) as fleet:
+    with running_fleet(tmp_path, patient=True) as fleet:
         assert len(fleet.nodes()) == 1
         first = fleet.running(Role.NODE)
-        scans = burst(fleet.port, 20)
+        scans = burst(fleet.port, 20, held=True)
         wait_for(lambda: len(fleet.nodes()) == 6, what="six nodes")
+        for each in scans:
+            each.hold.set()
         for each in scans:
             each.check()
         wait_for(lambda: len(fleet.running(Role.NODE)) == 1, what="one node again")
@@ -55,10 +58,12 @@ def test_a_burst_onto_an_idle_fleet(tmp_path):
 
 
 def test_a_burst_onto_an_empty_fleet(tmp_path):
-    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=0, max=6)) as fleet:
+    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=0, max=6), patient=True) as fleet:
         assert fleet.running(Role.NODE) == {}
-        scans = burst(fleet.port, 20)
+        scans = burst(fleet.port, 20, held=True)
         wait_for(lambda: len(fleet.nodes()) == 6, what="six nodes")
+        for each in scans:
+            each.hold.set()
         for each in scans:
             each.check()
         wait_for(lambda: not fleet.running(Role.NODE), what="an empty fleet")
@@ -70,10 +75,8 @@ def test_a_burst_onto_an_empty_fleet(tmp_path):
 
 
 def test_a_killed_up_is_replaced_under_load(tmp_path):
-    with running_fleet(tmp_path) as fleet:
-        scans = burst(fleet.port, 8)
-        for each in scans:
-            each.hold.clear()
+    with running_fleet(tmp_path, patient=True) as fleet:
+        scans = burst(fleet.port, 8, held=True)
         wait_for(lambda: len(fleet.nodes("busy")) == 6, what="six busy nodes")
         before = fleet.running()
         fleet.kill_up()
@@ -94,12 +97,11 @@ def test_a_killed_up_is_replaced_under_load(tmp_path):
 
 
 def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
-    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=2, max=3)) as fleet:
+    with running_fleet(tmp_path, fleet=FLEET_YAML.format(min=2, max=3), patient=True) as fleet:
         first = nursery(fleet)
         assert first is not None
         first.kill()
-        (each,) = burst(fleet.port, 1)
-        each.hold.clear()
+        (each,) = burst(fleet.port, 1, held=True)
         (busy,) = wait_for(lambda: fleet.nodes("busy"), what="a busy node")
         fleet.running()[busy].identity.signal(signal.SIGKILL)
         wait_for(lambda: set(fleet.nodes("busy")) - {busy}, what="another busy node")
@@ -134,9 +136,8 @@ def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
 
 
 def test_an_abandoned_fleet_finishes_and_goes_by_itself(tmp_path):
-    with running_fleet(tmp_path, "--lease", "1") as fleet:
-        (each,) = burst(fleet.port, 1)
-        each.hold.clear()
+    with running_fleet(tmp_path, "--lease", "1", patient=True) as fleet:
+        (each,) = burst(fleet.port, 1, held=True)
         wait_for(lambda: fleet.nodes("busy"), what="a busy node")
         node = fleet.running(Role.NODE)
         fleet.kill_up()
@@ -149,15 +150,15 @@ def test_an_abandoned_fleet_finishes_and_goes_by_itself(tmp_path):
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
-    with running_fleet(tmp_path) as fleet:
-        (each,) = burst(fleet.port, 1)
-        each.hold.clear()
+    with running_fleet(tmp_path, patient=True) as fleet:
+        (each,) = burst(fleet.port, 1, held=True)
         wait_for(lambda: fleet.nodes("busy"), what="a busy node")
         fleet.process.send_signal(signal.SIGINT)
         wait_for(lambda: not is_open(fleet.port), what="a closed door")
         assert fleet.process.poll() is None  # the scan goes on
         assert fleet.stop(signal.SIGINT) == 0
         each.hold.set()
-        each.join(60)
+        each.join(PATIENCE_S)
+        assert not each.is_alive()
         assert "went down" in each.words or "stopped" in each.words or each.error is not None
         check_gone(fleet)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from elastron.fleet.local.folder import Record, Role
 from elastron.fleet.local.identity import Identity
 from elastron.fleet.local.targets import scrape_targets
 from tests.fleet.local.harness import FLEET_YAML, Fleet, burst, wait_for
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/elastron.json").read_text())
@@ -58,11 +58,9 @@ class Prometheus:
         config = (DEPLOY / "prometheus/prometheus.yml").read_text()
         targets = fleet.path / "state/prometheus.json"
         config = config.replace("/var/lib/elastron/state/prometheus.json", str(targets))
-        (folder / "prometheus.yml").write_text(re.sub(r": 5s", ": 200ms", config))
+        (folder / "prometheus.yml").write_text(re.sub(r": 5s", ": 1s", config))
         shutil.copy(DEPLOY / "prometheus/rules.yml", folder)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         self._api = f"http://{address}/api/v1"
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -87,6 +85,10 @@ class Prometheus:
         result = self.query(expression)
         return float(result[0]["value"][1]) if result else None
 
+    def wait_for(self, expression: str, value: float) -> None:
+        """Until it has this value; one look may fall on a scrape that came too late."""
+        wait_for(lambda: self.value(expression) == value, what=f"{expression} of {value:g}")
+
     def jobs_up(self) -> set[str]:
         with contextlib.suppress(httpx.HTTPError):
             return {each["metric"]["job"] for each in self.query("up == 1")}
@@ -98,7 +100,8 @@ def fleet(tmp_path_factory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("scraped")
     # Of a fixed size: nodes that leave take their counters along.
     size = FLEET_YAML.format(min=2, max=2)
-    fleet = Fleet(folder, "--data", str(folder / "data"), fleet=size, storage=True)
+    data = ("--data", str(folder / "data"))
+    fleet = Fleet(folder, *data, fleet=size, storage=True, patient=True)
     yield fleet
     fleet.stop()
     fleet.clean_up()
@@ -120,17 +123,14 @@ def test_prometheus_sees_every_process_of_the_fleet(fleet, prometheus):
     )
     for each in burst(fleet.port, 3):
         each.check()
-    wait_for(
-        lambda: prometheus.value('sum(gadgetron_reconstruction_finish_total{job="node"})') == 3,
-        what="three scans, as the nodes count",
-    )
-    wait_for(
-        lambda: prometheus.value('sum(elastron_sessions_total{job="gateway",outcome="ok"})') == 3,
-        what="three scans, as the gateway counts",
-    )
-    assert prometheus.value("elastron_desired_nodes") == 2
-    assert prometheus.value('sum(elastron_nodes{state="ready"})') == 2
-    assert prometheus.value('sum(up{job="node"})') == 2
+    prometheus.wait_for('sum(gadgetron_reconstruction_finish_total{job="node"})', 3)
+    prometheus.wait_for('sum(elastron_sessions_total{job="gateway",outcome="ok"})', 3)
+    for expression in (
+        "elastron_desired_nodes",
+        'sum(elastron_nodes{state="ready"})',
+        'sum(up{job="node"})',
+    ):
+        prometheus.wait_for(expression, 2)
 
 
 @needs_prometheus
@@ -148,17 +148,21 @@ def test_dashboard_and_alerts_ask_for_what_is_there(fleet, prometheus):
     )
     for where, expression in expressions().items():
         for name, label in re.findall(r"(\w+)\{(\w+)[!=~]", expression):
+            if name in OPTIONAL or name.startswith("kube_"):
+                continue  # of a cluster (tests/helm/test_dashboard.py)
             # A label that the metric does not have would leave the panel empty.
-            found = prometheus.query(f'count({name}{{{label}!=""}})')
-            # Of a cluster (tests/helm/test_dashboard.py).
-            elsewhere = name in OPTIONAL or name.startswith("kube_")
-            assert found or elsewhere, f"{where}: {name} has no label {label}"
+            labelled = f'count({name}{{{label}!=""}})'
+            wait_for(
+                lambda labelled=labelled: prometheus.query(labelled),
+                what=f"{where}: label {label} of {name}",
+            )
         prometheus.query(expression)
     for panel in panels():
-        drawn = [
-            prometheus.query(target["expr"].replace("$pool", ".+")) for target in panel["targets"]
-        ]
-        assert any(drawn), f"{panel['title']} shows nothing"
+        asked = [target["expr"].replace("$pool", ".+") for target in panel["targets"]]
+        wait_for(
+            lambda asked=asked: any(prometheus.query(each) for each in asked),
+            what=f"something that {panel['title']} shows",
+        )
 
 
 @needs_prometheus
