@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 from elastron.autoscaler.controller import Controller
 from elastron.autoscaler.controller_admin import make_app
 from elastron.autoscaler.controller_settings import ControlledPool, ControllerSettings, Scaler
-from elastron.fleet.kubernetes.cluster import Cluster
+from elastron.fleet.kubernetes.cluster import Cluster, ConflictError
+from elastron.fleet.kubernetes.leadership import Lease
 from elastron.fleet.kubernetes.upkeep import DELETION_COST, SAFE_TO_EVICT
 from elastron.fleet.settings import ScheduleRule
 from elastron.service.address import Address
@@ -70,6 +71,7 @@ async def _running(
         gateways="metrics",
         admin_port=port,
         interval_s=0.05,
+        probe_timeout_s=60,
         pools=(
             ControlledPool(scaler=Scaler.HPA, object="nodes", max=9, schedule=(RULE,)),
         ),
@@ -89,7 +91,7 @@ def _pages(controller: Controller) -> httpx.AsyncClient:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
 
@@ -169,6 +171,32 @@ async def test_one_of_two_leads_and_hands_over(
     assert objects[LEASES, NAMESPACE, "lead"]["spec"]["holderIdentity"] == ""
     async with _running(cluster, node[1], "c3") as third:
         await _until(lambda: third.leading)
+
+
+async def test_it_hands_over_in_the_middle_of_a_renewal(
+    cluster: Cluster, objects: Any, node: tuple[Node, int], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("elastron.autoscaler.controller.RENEW_S", 0.01)
+    async with _running(cluster, node[1]) as controller:
+        await _until(lambda: controller.leading)
+        written = asyncio.Event()
+        write = cluster.write_lease
+
+        async def unheard(*lease: Any) -> None:
+            await write(*lease)
+            written.set()
+            await asyncio.Event().wait()  # the answer is lost
+
+        async def strict(name: str, holder: str, known: Lease | None) -> Lease:
+            """As a real server, which takes a write only of what was read."""
+            if known != await cluster.lease(name):
+                raise ConflictError(name)
+            return await write(name, holder, known)
+
+        monkeypatch.setattr(cluster, "write_lease", unheard)
+        await asyncio.wait_for(written.wait(), 60)
+        monkeypatch.setattr(cluster, "write_lease", strict)
+    assert objects[LEASES, NAMESPACE, "lead"]["spec"]["holderIdentity"] == ""
 
 
 async def test_one_that_stood_still_says_that_it_leads_no_more(

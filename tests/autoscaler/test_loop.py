@@ -153,7 +153,7 @@ async def test_the_loop_survives_a_backend_that_cannot(world):
 
     full = Full()
     running = asyncio.create_task(full.autoscaler().run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not full.there:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.cancel()

@@ -161,10 +161,14 @@ class Controller:
             self._look.set()
 
     async def _resign(self) -> None:
-        lease = self._candidate.seen
-        if self.leading and lease is not None:
-            with contextlib.suppress(ElastronError):
-                await self._cluster.write_lease(self._settings.lease, "", lease)
+        if not self.leading:
+            return
+        name = self._settings.lease
+        with contextlib.suppress(ElastronError):
+            # As it is now: a renewal that was cancelled may have been written all the same.
+            lease = await self._cluster.lease(name)
+            if lease is not None and lease.holder == self._candidate.name:
+                await self._cluster.write_lease(name, "", lease)
 
     async def _watch(self) -> None:
         """Look again as soon as a pod changes."""
