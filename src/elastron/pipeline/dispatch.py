@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elastron.errors import CapacityError, ConfigError, ConnectError, ElastronError, RemoteError
 from elastron.pipeline.attempt import LocalAttempt, PeerAttempt
 from elastron.pipeline.chain import Named
-from elastron.pipeline.parts import ATTEMPTS_MAX, Part
+from elastron.pipeline.parts import Part
 from elastron.pipeline.peer_choice import PeerChoice
-from elastron.pipeline.remote import WorkerDiedError
+from elastron.pipeline.tasks import Judge
 
 Attempt = PeerAttempt | LocalAttempt
 
@@ -41,15 +40,12 @@ class Dispatch:
         on_peer: Callable[[Part, str], PeerAttempt],
         here: Callable[[Part], LocalAttempt],
     ) -> None:
-        self._named = named
-        self._log = log
         self._wait_s = wait_s
         self._on_peer = on_peer
         self._here = here
         self._choice = PeerChoice()
+        self._judge = Judge(named, log, self._choice)
         self._waiting: dict[int, Part] = {}
-        self._unable: Exception | None = None  # why no part can be worked on here
-        self._warned = False
         self.attempts: set[Attempt] = set()
 
     @property
@@ -124,7 +120,10 @@ class Dispatch:
         part = attempt.part
         wanted = part.work is attempt
         if isinstance(attempt, PeerAttempt):
-            self._judge(attempt.peer, error, wanted=wanted, now=now)
+            if wanted:
+                self._choice.ended(attempt.peer, error, now)
+            else:
+                self._choice.stopped(attempt.peer)
         if not wanted:
             return
         if error is None:
@@ -133,7 +132,10 @@ class Dispatch:
             return
         part.restart()
         self.want(part)
-        self._consider(attempt, error)
+        if isinstance(attempt, LocalAttempt):
+            self._judge.failed_here(error)
+        else:
+            self._judge.failed(attempt.peer, error, part, part=part.number)
 
     def _in_order(self) -> list[Part]:
         return [self._waiting[number] for number in sorted(self._waiting)]
@@ -151,65 +153,17 @@ class Dispatch:
         attempt.start()
 
     def _work_here(self, now: float) -> None:
-        if self._unable is None:
+        unable = self._judge.unable
+        if unable is None:
             part = next(
                 (each for each in self._in_order() if each.complete and not each.died), None
             )
             if part is not None:
-                if not self._warned:
-                    self._warned = True
-                    self._log.warning(
-                        "no other node takes a part of this scan: this node works on it itself",
-                        peers=len(self._choice.known),
-                    )
+                self._judge.works_here()
                 self._start(part, self._here(part))
                 return
         for part in self._in_order():
-            hopeless = self._unable is not None and not self._choice.known
+            hopeless = unable is not None and not self._choice.known
             waited_s = now - (part.waiting_since or now)
-            if hopeless or ((self._unable or part.died) and waited_s > self._wait_s):
-                reasons = [str(self._unable)] if self._unable else []
-                if part.failures:
-                    reasons.append(_told(part))
-                raise self._named.failure(
-                    RemoteError(f"no node is there to work on a part: {'; '.join(reasons)}")
-                )
-
-    def _judge(self, peer: str, error: Exception | None, *, wanted: bool, now: float) -> None:
-        """What an attempt's end says of its peer."""
-        if not wanted or isinstance(error, RemoteError):
-            self._choice.stopped(peer)
-        elif error is None:
-            self._choice.succeeded(peer)
-        elif isinstance(error, CapacityError):
-            self._choice.full(peer, now)
-        else:
-            self._choice.failed(peer, now)
-
-    def _consider(self, attempt: Attempt, error: Exception) -> None:
-        """What a failure says of the part."""
-        part = attempt.part
-        if isinstance(error, CapacityError):
-            self._log.debug("a peer has no place", peer=attempt.peer)
-            return
-        if isinstance(attempt, LocalAttempt):
-            if not isinstance(error, ConfigError):  # else: others may have what we lack
-                raise error if isinstance(error, ElastronError) else self._named.failure(error)
-            self._unable = error
-            return
-        self._log.warning("a peer failed", peer=attempt.peer, part=part.number, reason=str(error))
-        if isinstance(error, ConnectError):
-            return
-        part.failures.append((attempt.peer, str(error)))
-        part.avoided.add(attempt.peer)
-        part.died = part.died or isinstance(error, WorkerDiedError)
-        nobody_else = isinstance(error, RemoteError) and part.avoided.issuperset(self._choice.known)
-        if nobody_else or len(part.failures) >= ATTEMPTS_MAX:
-            raise self._named.failure(RemoteError(_told(part)))
-
-
-def _told(part: Part) -> str:
-    """What became of a part, in words."""
-    reasons = "; ".join(f"node {peer}: {reason}" for peer, reason in part.failures)
-    times = f"{len(part.failures)} time{'s' * (len(part.failures) != 1)}"
-    return f"part {part.number + 1} (index {part.key}) failed {times}: {reasons}"
+            if hopeless or ((unable or part.died) and waited_s > self._wait_s):
+                raise self._judge.nobody(part, "a part")

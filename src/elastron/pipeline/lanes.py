@@ -20,6 +20,7 @@ from elastron.pipeline.chain import Chain
 from elastron.pipeline.peer_work import PeerWork
 from elastron.pipeline.queue import item_bytes
 from elastron.pipeline.remote import Link, Remote, results
+from elastron.pipeline.tasks import Task
 from elastron.wire import Buffer, encode, iter_encode
 from elastron.wire.messages import Close, Text
 
@@ -32,7 +33,7 @@ _FIRST_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Job(Task):
     """One item on its way.
 
     Attributes:
@@ -42,9 +43,6 @@ class Job:
         missing: messages still to come.
         nbytes: it counts.
         begun: when it was last given to a lane.
-        failures: (peer, reason).
-        avoided: peers that shall not get it again.
-        died: a worker process died of it.
     """
 
     number: int
@@ -53,9 +51,9 @@ class Job:
     missing: int = 0
     nbytes: int = 0
     begun: float = 0.0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    avoided: set[str] = field(default_factory=set)
-    died: bool = False
+
+    def __str__(self) -> str:
+        return f"item {self.number + 1}"
 
     @classmethod
     def of(cls, number: int, item: Item) -> Job:

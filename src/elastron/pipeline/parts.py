@@ -17,9 +17,7 @@ from elastron.gadgets.base import Item
 from elastron.pipeline.once import Once
 from elastron.pipeline.queue import item_bytes
 from elastron.pipeline.spool import Spool
-
-#: A part that failed so often, not counting refusals, fails the scan; the original's number.
-ATTEMPTS_MAX = 3
+from elastron.pipeline.tasks import Task
 
 
 class Work(Protocol):
@@ -39,7 +37,7 @@ class Work(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class Part(Task):
     """A part. Everything but the spool's reading is under the step's lock.
 
     Attributes:
@@ -51,9 +49,6 @@ class Part:
         quiet: nothing seems to follow.
         work: who works on it now.
         finished: the work on all of its data is done.
-        failures: (peer, reason) of attempts that failed.
-        avoided: peers that shall not get it again.
-        died: a worker process died of it, so it is not worked on in ours.
         waiting_since: for a peer; None while it is worked on.
         held_bytes: of results that wait.
     """
@@ -66,13 +61,13 @@ class Part:
     quiet: bool = False
     work: Work | None = None
     finished: bool = False
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    avoided: set[str] = field(default_factory=set)
-    died: bool = False
     waiting_since: float | None = None
     held_bytes: int = 0
     _results: deque[tuple[Item, bool]] = field(default_factory=deque)
     _once: Once = field(default_factory=Once)
+
+    def __str__(self) -> str:
+        return f"part {self.number + 1} (index {self.key})"
 
     @property
     def complete(self) -> bool:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from elastron.errors import CapacityError, RemoteError
+
 #: Parts of one scan on one peer at most: a Gadgetron takes any number, and swaps.
 PARTS_PER_PEER_MAX = 16
 #: A refusal comes within this time.
@@ -101,6 +103,17 @@ class PeerChoice:
         peer = self._peers.setdefault(name, _Peer())
         peer.parts += 1
         peer.trial_until = max(peer.trial_until, now + TRIAL_S)
+
+    def ended(self, name: str, error: Exception | None, now: float) -> None:
+        """A part of ours has ended there; what its error says of the peer is taken note of."""
+        if isinstance(error, RemoteError):
+            self.stopped(name)
+        elif error is None:
+            self.succeeded(name)
+        elif isinstance(error, CapacityError):
+            self.full(name, now)
+        else:
+            self.failed(name, now)
 
     def succeeded(self, name: str) -> None:
         """A part of ours is done there."""

@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from elastron.errors import CapacityError, ConfigError, ConnectError, ElastronError, RemoteError
+from elastron.errors import ElastronError
 from elastron.gadgets.base import Item
 from elastron.pipeline.chain import Named, Run, close_generator
 from elastron.pipeline.lanes import Job, LocalLane, PeerLane
-from elastron.pipeline.parts import ATTEMPTS_MAX
 from elastron.pipeline.peer_choice import PeerChoice
 from elastron.pipeline.queue import item_bytes
-from elastron.pipeline.remote import Remote, WorkerDiedError
+from elastron.pipeline.remote import Remote
+from elastron.pipeline.tasks import Judge
 from elastron.wire import message_id
 
 #: Bytes of items and answers under way; beyond it the input waits.
@@ -55,20 +55,17 @@ class _PureDistribution:
 
     def __init__(self, step: PureDistributedStep, items: Iterable[Item], run: Run) -> None:
         self.changed = threading.Condition()
-        self._named = step.named
         self._remote = step.remote
-        self._log = step.remote.context.log
         self._items = items
         self._run = run
         self._greeting = step.remote.greeting()
         self._choice = PeerChoice()
+        self._judge = Judge(step.named, step.remote.context.log, self._choice)
         self._jobs: deque[Job] = deque()  # in order, until they are put out
         self._waiting: dict[int, Job] = {}  # for a lane
         self._bytes = 0
         self._lanes: set[Lane] = set()
-        self._unable: Exception | None = None
         self._waiting_since: float | None = None
-        self._warned = False
         self._input_ended = False
         self._stopped = False
         self._error: Exception | None = None
@@ -237,30 +234,18 @@ class _PureDistribution:
 
     def _work_here(self, job: Job, now: float) -> None:
         self._waiting_since = self._waiting_since or now
-        if self._unable is None and not job.died:
-            self._warn()
+        if self._judge.unable is None and not job.died:
+            self._judge.works_here()
             del self._waiting[job.number]
             self._start(LocalLane(self, job, self._remote.build))
             return
         waited_s = now - self._waiting_since
         if not self._choice.known or waited_s > self._remote.limits.wait_s:
-            reasons = [str(self._unable)] if self._unable else []
-            reasons += [_told(job)] if job.failures else []
-            raise self._named.failure(
-                RemoteError(f"no node is there to work on an item: {'; '.join(reasons)}")
-            )
+            raise self._judge.nobody(job, "an item")
 
     def _start(self, lane: Lane) -> None:
         self._lanes.add(lane)
         lane.start()
-
-    def _warn(self) -> None:
-        if not self._warned:
-            self._warned = True
-            self._log.warning(
-                "no other node takes a part of this scan: this node works on it itself",
-                peers=len(self._choice.known),
-            )
 
     def _close_idle_lanes(self) -> None:
         now = time.monotonic()
@@ -289,51 +274,16 @@ class _PureDistribution:
             if self._stopped:
                 return
             if isinstance(lane, PeerLane):
-                self._judge(lane.peer, error, now)
+                self._choice.ended(lane.peer, error, now)
             for job in lane.jobs:
                 job.again()
                 self._waiting[job.number] = job
             if error is not None:
                 try:
-                    self._consider(lane, error)
+                    if isinstance(lane, LocalLane):
+                        self._judge.failed_here(error)
+                    else:
+                        self._judge.failed(lane.peer, error, lane.jobs[0] if lane.jobs else None)
                 except ElastronError as failure:
                     self._fail(failure)
             self.changed.notify_all()
-
-    def _judge(self, peer: str, error: Exception | None, now: float) -> None:
-        """What a lane's end says of its peer."""
-        if isinstance(error, RemoteError):
-            self._choice.stopped(peer)
-        elif error is None:
-            self._choice.succeeded(peer)
-        elif isinstance(error, CapacityError):
-            self._choice.full(peer, now)
-        else:
-            self._choice.failed(peer, now)
-
-    def _consider(self, lane: Lane, error: Exception) -> None:
-        """What a failure says of the job that was worked on."""
-        if isinstance(error, CapacityError):
-            self._log.debug("a peer has no place", peer=lane.peer)
-            return
-        if isinstance(lane, LocalLane):
-            if not isinstance(error, ConfigError):  # else: others may have what we lack
-                raise error if isinstance(error, ElastronError) else self._named.failure(error)
-            self._unable = error
-            return
-        self._log.warning("a peer failed", peer=lane.peer, reason=str(error))
-        if isinstance(error, ConnectError) or not lane.jobs:
-            return
-        job = lane.jobs[0]
-        job.failures.append((lane.peer, str(error)))
-        job.avoided.add(lane.peer)
-        job.died = job.died or isinstance(error, WorkerDiedError)
-        nobody_else = isinstance(error, RemoteError) and job.avoided.issuperset(self._choice.known)
-        if nobody_else or len(job.failures) >= ATTEMPTS_MAX:
-            raise self._named.failure(RemoteError(_told(job)))
-
-
-def _told(job: Job) -> str:
-    reasons = "; ".join(f"node {peer}: {reason}" for peer, reason in job.failures)
-    times = f"{len(job.failures)} time{'s' * (len(job.failures) != 1)}"
-    return f"item {job.number + 1} failed {times}: {reasons}"
