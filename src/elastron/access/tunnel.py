@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,7 +14,9 @@ from elastron.service.address import Address
 #: From the first attempt on, the pause between two of them doubles up to the longest.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-_WORDS_S = 0.2
+#: Another program's words are there at once; on a busy machine it may have to wait for a turn.
+_WORDS_S = 2.0
+_LOOK_S = 0.05
 
 
 class Tunnel(Protocol):
@@ -51,8 +54,10 @@ async def check(tunnel: Tunnel, timeout_s: float) -> str:
     try:
         return await probe(tunnel.address, timeout_s)
     except NoAnswerError as error:
-        if tunnel.problem is None:  # another program's words may be on their way
-            await asyncio.sleep(_WORDS_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WORDS_S):
+                while tunnel.problem is None:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(_LOOK_S)
         problem = tunnel.problem or Problem(
             Kind.NO_ANSWER, f"the tunnel is open, but the gateway does not answer: {error}"
         )
