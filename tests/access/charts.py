@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.tls_parts import PATIENCE_S, STUNNEL, free_port, wait_for_port
+from tests.gateway.tls_parts import PATIENCE_S, STUNNEL, wait_for_port
 from tests.helm.harness import CHARTS, named, render
+from tests.ports import free_port
 
 #: Of the charts' pods.
 UID = 10001

@@ -17,7 +17,8 @@ import pytest
 
 from elastron.wire import Decoder, encode
 from elastron.wire.messages import Close, Query, Response
-from tests.gateway.tls_parts import PATIENCE_S, STUNNEL, free_port, wait_for_port
+from tests.gateway.tls_parts import PATIENCE_S, STUNNEL, wait_for_port
+from tests.ports import free_port
 
 SSHD = shutil.which("sshd") or ("/usr/sbin/sshd" if Path("/usr/sbin/sshd").exists() else None)
 needs_sshd = pytest.mark.skipif(

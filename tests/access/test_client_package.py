@@ -24,7 +24,6 @@ from tests.gateway.tls_parts import (
     SECRET,
     Authority,
     Echo,
-    free_port,
     in_thread,
     listening,
     needs_openssl,
@@ -33,6 +32,7 @@ from tests.gateway.tls_parts import (
     settings_of,
     stunnel,
 )
+from tests.ports import free_port
 
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
 KEY = PreSharedKey("site-a@2", SECRET)

@@ -27,8 +27,9 @@ from tests.access.charts import (
 from tests.access.fleet import Fleet, command
 from tests.access.programs import needs_sshd, stunnel_in, until
 from tests.access.test_client_package import unpack
-from tests.gateway.tls_parts import PATIENCE_S, free_port, needs_psk, needs_stunnel
+from tests.gateway.tls_parts import PATIENCE_S, needs_psk, needs_stunnel
 from tests.helm.harness import named, render
+from tests.ports import free_port
 
 
 @needs_stunnel

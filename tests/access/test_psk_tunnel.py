@@ -30,7 +30,6 @@ from tests.gateway.tls_parts import (
     SECRET,
     Authority,
     Echo,
-    free_port,
     in_thread,
     key_file,
     listening,
@@ -39,13 +38,14 @@ from tests.gateway.tls_parts import (
     needs_stunnel,
     settings_of,
 )
+from tests.ports import free_port
 
 KEY = PreSharedKey("site-a", SECRET)
 
 
 def settings_to(port: int, key: PreSharedKey = KEY, **values: object) -> PskTunnelSettings:
-    settings = PskTunnelSettings(Address("127.0.0.1", 0), Address("127.0.0.1", port), key)
-    return replace(settings, **values)
+    here, there = Address("127.0.0.1", 0), Address("127.0.0.1", port)
+    return replace(PskTunnelSettings(here, there, key, connect_timeout_s=PATIENCE_S), **values)
 
 
 @contextlib.asynccontextmanager
@@ -148,7 +148,7 @@ async def test_nobody_listens() -> None:
 async def test_a_server_that_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        kind, text = await problem_of(settings_to(port, patience_s=0, connect_timeout_s=0.2))
+        kind, text = await problem_of(settings_to(port, patience_s=0, connect_timeout_s=2))
     assert kind is Kind.TIMEOUT
     assert "says nothing" in text
 

@@ -30,7 +30,8 @@ from tests.access.programs import (
     user_name,
 )
 from tests.access.test_ssh_keys import keygen
-from tests.gateway.tls_parts import PATIENCE_S, free_port, in_thread
+from tests.gateway.tls_parts import PATIENCE_S, in_thread
+from tests.ports import free_port
 
 ANYWHERE = SshTunnelSettings(
     Address("127.0.0.1", 0), Address("jump.example", 22), Address("gw", 9002)
@@ -57,6 +58,7 @@ def jump_server(folder: Path, server: Backend, *permit: str):
                 user=user_name(),
                 identity_file=identity,
                 known_hosts=known,
+                connect_timeout_s=PATIENCE_S,
             ),
             log,
         )
@@ -97,7 +99,7 @@ async def test_through_a_real_sshd(tmp_path: Path) -> None:
 
             assert await in_thread(echo) == data
         fingerprint = parse_public_key((tmp_path / "id.pub").read_text()).fingerprint
-        assert fingerprint in log.read_text()
+        await in_thread(lambda: until(lambda: fingerprint in log.read_text()))
 
 
 @needs_sshd
@@ -161,7 +163,8 @@ async def test_only_to_the_gateway(tmp_path: Path) -> None:
         kind, text = await problem_of(elsewhere)
         assert kind is Kind.FORBIDDEN
         assert "lets nobody through to that gateway address" in text
-        assert "but the request was denied" in log.read_text()
+        # Another of its processes writes it.
+        await in_thread(lambda: until(lambda: "but the request was denied" in log.read_text()))
 
 
 @needs_sshd

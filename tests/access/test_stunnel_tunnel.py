@@ -27,19 +27,19 @@ from tests.gateway.tls_parts import (
     PATIENCE_S,
     SECRET,
     Authority,
-    free_port,
     in_thread,
     key_file,
     needs_openssl,
     needs_stunnel,
 )
+from tests.ports import free_port
 
 pytestmark = needs_stunnel
 KEY = PreSharedKey("site-a", SECRET)
 
 
 def settings_to(
-    port: int, key: PreSharedKey = KEY, *, host: str = "127.0.0.1", timeout_s: float = 10
+    port: int, key: PreSharedKey = KEY, *, host: str = "127.0.0.1", timeout_s: float = PATIENCE_S
 ) -> PskTunnelSettings:
     return PskTunnelSettings(
         Address("127.0.0.1", 0), Address(host, port), key, connect_timeout_s=timeout_s

@@ -51,7 +51,7 @@ def fake_server(handle: Callable[[Peer], None]) -> Iterator[int]:
     """Serve connections one after the other with `handle`; gives the port."""
     failures: list[BaseException] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
 
         def run() -> None:
             while True:
@@ -60,7 +60,7 @@ def fake_server(handle: Callable[[Peer], None]) -> Iterator[int]:
                 except OSError:
                     return
                 with sock:
-                    sock.settimeout(10)
+                    sock.settimeout(60)
                     try:
                         handle(Peer(sock))
                     except (ConnectionError, TimeoutError):
@@ -73,6 +73,6 @@ def fake_server(handle: Callable[[Peer], None]) -> Iterator[int]:
         yield listener.getsockname()[1]
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
     if failures:
         raise failures[0]

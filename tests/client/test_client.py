@@ -41,13 +41,14 @@ from elastron.wire.messages import (
 from tests.client.fake_server import Peer, fake_server
 from tests.client.images import make_image
 from tests.client.scans import HEADER_XML, make_batch, make_waveform
+from tests.ports import free_port
 
 SCAN = (HEADER_XML, [make_batch(10)])
 IMAGE = make_image(np.arange(12, dtype=np.float32).reshape(3, 4))
 
 
 def client(port: int, **options) -> Client:
-    return Client("127.0.0.1", port, **{"connect_timeout": 5, "timeout": 10} | options)
+    return Client("127.0.0.1", port, **{"connect_timeout": 60, "timeout": 60} | options)
 
 
 def test_the_whole_story_in_order():
@@ -262,7 +263,7 @@ def test_a_server_that_does_not_read_is_given_up():
     left = threading.Event()
 
     def handle(_peer: Peer) -> None:
-        left.wait(10)
+        left.wait(60)
 
     with fake_server(handle) as port:
         with pytest.raises(ScanStalledError):
@@ -273,13 +274,13 @@ def test_a_server_that_does_not_read_is_given_up():
 def test_a_slow_server_is_waited_for():
     def handle(peer: Peer) -> None:
         peer.until_close()
-        for _ in range(4):
-            time.sleep(0.2)
+        for _ in range(7):  # longer than the time-out in all, and each far shorter
+            time.sleep(0.9)
             peer.send(IMAGE)
         peer.send(Close())
 
     with fake_server(handle) as port:
-        assert client(port, timeout=0.5).send(SCAN).image_count == 4
+        assert client(port, timeout=6).send(SCAN).image_count == 7
 
 
 def test_a_server_that_sends_before_it_reads_does_not_deadlock():
@@ -321,11 +322,6 @@ def test_unknown_sources_are_refused():
         client(1).send("/nonexistent.h5")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def test_nobody_there_is_said_so():
     with pytest.raises(ConnectError, match=r"Nothing answers at 127\.0\.0\.1"):
         client(free_port(), connect_timeout=0.2).send(SCAN)
@@ -337,6 +333,7 @@ def test_a_server_that_starts_late_is_found():
     def start_late() -> None:
         time.sleep(0.3)
         with socket.create_server(("127.0.0.1", port)) as listener:
+            listener.settimeout(60)
             sock, _ = listener.accept()
             with sock:
                 answering(IMAGE)(Peer(sock))

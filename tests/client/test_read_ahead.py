@@ -25,7 +25,7 @@ def test_it_is_no_further_ahead_than_allowed():
 
     with ReadAhead(source(), depth=2) as items:
         assert next(iter(items)) == 0
-        assert waiting.wait(5)  # one consumed, two queued, one in hand
+        assert waiting.wait(60)  # one consumed, two queued, one in hand
         assert len(taken) == 4
 
 

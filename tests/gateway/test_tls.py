@@ -21,7 +21,6 @@ from tests.gateway.tls_parts import (
     Authority,
     captured_log,
     connect_tls,
-    free_port,
     in_thread,
     listening,
     needs_openssl,
@@ -31,6 +30,7 @@ from tests.gateway.tls_parts import (
     stunnel,
     talk,
 )
+from tests.ports import free_port
 
 pytestmark = needs_openssl
 

@@ -24,7 +24,6 @@ from tests.gateway.tls_parts import (
     Echo,
     captured_log,
     connect_tls,
-    free_port,
     in_thread,
     key_file,
     listening,
@@ -37,6 +36,7 @@ from tests.gateway.tls_parts import (
     stunnel,
     talk,
 )
+from tests.ports import free_port
 
 pytestmark = needs_psk
 

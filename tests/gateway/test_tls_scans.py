@@ -19,13 +19,13 @@ from tests.gateway.harness import (
 from tests.gateway.tls_parts import (
     PATIENCE_S,
     SECRET,
-    free_port,
     key_file,
     needs_psk,
     needs_stunnel,
     stunnel,
 )
 from tests.node.harness import scan, wire_bytes
+from tests.ports import free_port
 
 pytestmark = [needs_psk, needs_stunnel]
 

@@ -191,12 +191,6 @@ def talk(port: int, context: ssl.SSLContext, said: bytes = b"hello") -> bytes:
         return heard
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def stunnel(folder: Path, *options: str, accept: int, connect: int) -> Iterator[Path]:
     """The real stunnel with a configuration file; its log file."""

@@ -21,6 +21,7 @@ from elastron.service.workers import (
     parse_workers,
     split_command,
 )
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_commands_are_cut_as_by_the_gadgetron(command: str, words: list[str]) ->
 
 
 def test_a_commands_list() -> None:
-    assert command_workers('echo ["localhost:9003", "localhost:9004"]', 10) == [
+    assert command_workers('echo ["localhost:9003", "localhost:9004"]', 60) == [
         "localhost:9003",
         "localhost:9004",
     ]
@@ -126,7 +127,7 @@ def test_exit_status_and_stderr_do_not_matter(tmp_path: Path) -> None:
     script = tmp_path / "list.sh"
     script.write_text("#!/bin/sh\necho noise >&2\necho '[\"a:1\"]'\nexit 3\n")
     script.chmod(0o755)
-    assert command_workers(str(script), 10) == ["a:1"]
+    assert command_workers(str(script), 60) == ["a:1"]
 
 
 def test_a_command_that_fails_is_named(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_a_command_that_fails_is_named(tmp_path: Path) -> None:
         ("true", "not a list of workers"),
     ):
         with pytest.raises(ConfigError, match=expected):
-            command_workers(command, 10)
+            command_workers(command, 60)
 
 
 def test_a_command_that_hangs_is_given_up() -> None:
@@ -172,25 +173,25 @@ def gateway(status: int, body: bytes) -> Iterator[tuple[str, list[str]]]:
 
 def test_the_gateways_list() -> None:
     with gateway(200, b'["10.0.0.1:9002", "[fd00::1]:9002"]') as (url, asked):
-        workers = gateway_workers(url + "/", 10, exclude="[fd00::2]:9002")
+        workers = gateway_workers(url + "/", 60, exclude="[fd00::2]:9002")
         assert workers == ["10.0.0.1:9002", "[fd00::1]:9002"]
-        assert gateway_workers(url, 10) == workers
+        assert gateway_workers(url, 60) == workers
     assert asked == ["/workers?not=%5Bfd00%3A%3A2%5D%3A9002", "/workers"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'"a:1"', b"[1]", b'["a"]', b'["a\\"b:1"]', b"\xff"])
 def test_an_answer_that_is_no_list_is_named(body: bytes) -> None:
     with gateway(200, body) as (url, _), pytest.raises(RemoteError, match="list of nodes"):
-        gateway_workers(url, 10)
+        gateway_workers(url, 60)
 
 
 def test_a_gateway_that_cannot_be_asked_is_named() -> None:
     with gateway(200, b"[]") as (url, _):
-        assert gateway_workers(url, 10) == []
+        assert gateway_workers(url, 60) == []
     with pytest.raises(ConnectError, match="does not answer"):
-        gateway_workers(url, 10)
+        gateway_workers(f"http://127.0.0.1:{free_port()}", 60)
     with gateway(503, b"draining") as (url, _), pytest.raises(RemoteError, match="503"):
-        gateway_workers(url, 10)
+        gateway_workers(url, 60)
     for wrong in ("gateway:9080", "ftp://a", "http://"):
         with pytest.raises(ElastronError, match="is not the URL"):
-            gateway_workers(wrong, 10)
+            gateway_workers(wrong, 60)
