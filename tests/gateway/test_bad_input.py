@@ -20,6 +20,7 @@ from tests.chaos.fleet import GatewayProcess
 from tests.node import test_bad_input as suite
 from tests.node.harness import (
     HEADER,
+    IMPATIENCE,
     NodeProcess,
     Peer,
     check_good_scan,
@@ -36,12 +37,6 @@ globals().update(
 )
 
 MIB = 2**20
-_PATIENCE: dict[str, Any] = {
-    "handshake_timeout_s": 2,
-    "message_timeout_s": 2,
-    "idle_timeout_s": 4,
-    "linger_timeout_s": 2,
-}
 
 
 class Logs:
@@ -70,7 +65,8 @@ def gateway_before_node(
 ) -> Iterator[NodeBehindGateway]:
     with running_node(folder, **node) as process:
         listed = f"127.0.0.1:{process.port}/{process.admin.rpartition(':')[2]}"
-        gateway = GatewayProcess(folder, registry={"nodes": [listed]}, **settings)
+        registry = {"nodes": [listed], "poll_timeout_s": 30}  # one on a busy machine is not dead
+        gateway = GatewayProcess(folder, registry=registry, **settings)
         try:
             yield NodeBehindGateway(process, gateway)
         finally:
@@ -81,10 +77,18 @@ def gateway_before_node(
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeBehindGateway]:
     with gateway_before_node(
         tmp_path_factory.mktemp("gateway"),
-        node={"capacity": 4, "cancel_grace_s": 1, **_PATIENCE},
+        node={"capacity": 4, "cancel_grace_s": 1, "linger_timeout_s": 60},
         journal={"memory_bytes_max": 64 * MIB},
-        **_PATIENCE,
+        linger_timeout_s=60,
     ) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def impatient_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeBehindGateway]:
+    folder = tmp_path_factory.mktemp("impatient")
+    limits = {"capacity": 4, **IMPATIENCE}
+    with gateway_before_node(folder, node=limits, **IMPATIENCE) as node:
         yield node
 
 
@@ -151,7 +155,7 @@ def test_ten_thousand_silent_connections_stop_no_scan(tmp_path: Path) -> None:
                 silent.enter_context(socket.create_connection(address, timeout=60))
             began = time.monotonic()
             check_good_scan(node.port)
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60
             assert node.gateway.memory_bytes() - before < 400 * MIB
             assert node.get("/readyz").status_code == 200
         check_good_scan(node.port)

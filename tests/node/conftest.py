@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from .harness import NodeProcess, running_node
+from .harness import IMPATIENCE, NodeProcess, running_node
 
 
 @pytest.fixture(scope="package")
-def node(tmp_path_factory: pytest.TempPathFactory) -> NodeProcess:
-    """A node with little patience, shared by the tests."""
-    with running_node(
-        tmp_path_factory.mktemp("node"),
-        capacity=4,
-        handshake_timeout_s=2,
-        message_timeout_s=2,
-        idle_timeout_s=4,
-        linger_timeout_s=2,
-        cancel_grace_s=1,
-    ) as node:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that waits long for its clients, shared by the tests."""
+    # Little patience with its own sessions: some ignore their cancel.
+    folder = tmp_path_factory.mktemp("node")
+    with running_node(folder, capacity=4, linger_timeout_s=60, cancel_grace_s=2) as node:
+        yield node
+
+
+@pytest.fixture(scope="package")
+def impatient_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that soon gives its clients up, for the tests of that alone."""
+    with running_node(tmp_path_factory.mktemp("impatient"), capacity=4, **IMPATIENCE) as node:
         yield node

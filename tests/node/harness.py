@@ -27,6 +27,14 @@ from elastron.wire.messages import Close, ConfigName, ConfigXml, HeaderXml, Mess
 
 SAMPLES, CHANNELS, LINES = 64, 2, 32
 
+#: Of a node that soon gives a client up; still patient enough for a good one on a busy machine.
+IMPATIENCE: dict[str, Any] = {
+    "handshake_timeout_s": 5,
+    "message_timeout_s": 5,
+    "idle_timeout_s": 10,
+    "linger_timeout_s": 5,
+}
+
 HEADER = b"""<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
   <subjectInformation><patientName>Doe^Jane</patientName></subjectInformation>
@@ -185,7 +193,7 @@ class NodeProcess:
         """Log lines with `pattern` in their event, or errors."""
         return [line for line in self.log() if re.search(pattern, json.dumps(line))]
 
-    def wait_for_log(self, pattern: str, *, count: int = 1, timeout_s: float = 30) -> dict:
+    def wait_for_log(self, pattern: str, *, count: int = 1, timeout_s: float = 60) -> dict:
         return wait_for(
             lambda: (found := self.events(pattern)) and len(found) >= count and found[-1],
             what=f"{pattern!r} in the log",
@@ -212,7 +220,7 @@ class NodeProcess:
         for number in (signal.SIGTERM, signal.SIGTERM):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.send_signal(number)
-                self.process.wait(timeout=10)
+                self.process.wait(timeout=30)
                 return
         self.process.kill()
         self.process.wait()
@@ -224,7 +232,7 @@ def whole_lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines() if line]
 
 
-def wait_for(found: Any, *, what: str, timeout_s: float = 30) -> Any:
+def wait_for(found: Any, *, what: str, timeout_s: float = 60) -> Any:
     """What `found()` gives, once it is true."""
     deadline = time.monotonic() + timeout_s
     while not (value := found()):

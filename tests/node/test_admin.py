@@ -19,10 +19,11 @@ def test_health_and_readiness(node: NodeProcess) -> None:
 def test_sessions(node: NodeProcess) -> None:
     with node.connect() as peer:
         peer.send(ConfigName("default.xml"), HeaderXml(HEADER), scan())
-        session = wait_for(
+        wait_for(
             lambda: next((s for s in node.sessions() if s["acquisitions"] == 32), None),
             what="a session with its data",
         )
+        (session,) = node.sessions()  # its figures are read one by one
         assert session["config"] == "default.xml"
         assert session["state"] == "STREAM"
         assert session["bytes_in"] > 32 * 1366
@@ -37,6 +38,7 @@ def test_sessions(node: NodeProcess) -> None:
 
 
 def test_status(node: NodeProcess) -> None:
+    wait_for(lambda: not node.sessions(), what="an empty node")
     idle = node.get("/status").json()
     assert idle["version"] == elastron.__version__
     assert (idle["capacity"], idle["running"], idle["sessions"]) == (4, 0, 0)
@@ -74,6 +76,7 @@ def test_metrics(node: NodeProcess) -> None:
         "elastron_session_seconds_count",
         "elastron_images_total",
     )
+    wait_for(lambda: not node.sessions(), what="an empty node")
     before = {name: node.metric(name) for name in names}
     bytes_in = node.metric('elastron_bytes_total{direction="in"}')
     bytes_out = node.metric('elastron_bytes_total{direction="out"}')
@@ -89,7 +92,7 @@ def test_metrics(node: NodeProcess) -> None:
 
 
 def test_unknown_sessions(node: NodeProcess) -> None:
-    answer = httpx.delete(f"{node.admin}/sessions/deadbeef", trust_env=False)
+    answer = httpx.delete(f"{node.admin}/sessions/deadbeef", timeout=60, trust_env=False)
     assert answer.status_code == 404
     assert "deadbeef" in answer.json()["error"]
 
@@ -102,8 +105,9 @@ def test_web_pages_of_others_may_not_change_anything(
     node: NodeProcess, method: str, path: str
 ) -> None:
     for site in ("cross-site", "same-site"):
+        headers = {"Sec-Fetch-Site": site}
         answer = httpx.request(
-            method, node.admin + path, headers={"Sec-Fetch-Site": site}, trust_env=False
+            method, node.admin + path, headers=headers, timeout=60, trust_env=False
         )
         assert answer.status_code == 403
     assert node.get("/readyz").status_code == 200

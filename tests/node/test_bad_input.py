@@ -28,8 +28,10 @@ DEFAULT = ConfigName("default.xml")
 
 
 @pytest.fixture(autouse=True)
-def healthy_after_all(node: NodeProcess) -> Iterator[None]:
+def healthy_after_all(request: pytest.FixtureRequest) -> Iterator[None]:
     """A good session runs beside every bad one, and the node is as good as before."""
+    which = "impatient_node" if "impatient_node" in request.fixturenames else "node"
+    node: NodeProcess = request.getfixturevalue(which)
     stop = threading.Event()
     sent = []
 
@@ -264,29 +266,29 @@ def test_client_that_vanishes(node: NodeProcess) -> None:
     node.wait_for_log('"outcome": "lost"', count=int(before) + 1)
 
 
-def test_client_that_never_speaks(node: NodeProcess) -> None:
-    with node.connect() as peer:
+def test_client_that_never_speaks(impatient_node: NodeProcess) -> None:
+    with impatient_node.connect() as peer:
         answer = peer.receive()
-    assert "nothing received within 2 s" in texts(answer)
+    assert "nothing received within 5 s" in texts(answer)
     assert isinstance(answer[-1], Close)
-    node.wait_for_log("never spoke")
+    impatient_node.wait_for_log("never spoke")
 
 
-def test_client_that_stops_in_the_handshake(node: NodeProcess) -> None:
-    with node.connect() as peer:
+def test_client_that_stops_in_the_handshake(impatient_node: NodeProcess) -> None:
+    with impatient_node.connect() as peer:
         answer = peer.send(DEFAULT).receive()
     assert "no complete config and header" in texts(answer)
 
 
-def test_client_that_stops_in_the_stream(node: NodeProcess) -> None:
-    with node.connect() as peer:
+def test_client_that_stops_in_the_stream(impatient_node: NodeProcess) -> None:
+    with impatient_node.connect() as peer:
         answer = peer.send(DEFAULT, HeaderXml(HEADER), scan()).receive()
-    assert "sent nothing for 4 s" in texts(answer)
+    assert "sent nothing for 10 s" in texts(answer)
     assert len(images(answer)) == 1  # what came is reconstructed all the same
-    node.wait_for_log('"outcome": "timeout"')
+    impatient_node.wait_for_log('"outcome": "timeout"')
 
 
-def test_byte_after_byte(node: NodeProcess) -> None:
+def test_byte_after_byte(impatient_node: NodeProcess) -> None:
     """Never silent for long, yet it gets nowhere."""
     stop = threading.Event()
 
@@ -299,7 +301,7 @@ def test_byte_after_byte(node: NodeProcess) -> None:
             except OSError:
                 return
 
-    with node.connect() as peer:
+    with impatient_node.connect() as peer:
         peer.send(DEFAULT, HeaderXml(HEADER), scan())
         dripping = threading.Thread(target=drip, args=(wire_bytes(scan()),))
         began = time.monotonic()
@@ -309,7 +311,7 @@ def test_byte_after_byte(node: NodeProcess) -> None:
         stop.set()
         dripping.join()
     assert "a message is still incomplete" in texts(answer)
-    assert lasted_s < 60  # the whole of it would have taken an hour
+    assert lasted_s < 120  # the whole of it would have taken an hour
 
 
 def test_text_is_counted_not_logged(node: NodeProcess) -> None:

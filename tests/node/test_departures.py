@@ -215,7 +215,7 @@ def test_a_reset_frees_the_place_of_a_chain_that_computes(
     peer.vanish()
     wait_for(lambda: node.metric("gadgetron_activity") == 0, what="a free place")
     check_good_scan(node.port)
-    assert node.metric(lost) == before + 1
+    wait_for(lambda: node.metric(lost) == before + 1, what="the end of a lost session")
     (event,) = [
         each for each in node.events("session is stopped") if each["session"] == session["id"]
     ]
@@ -248,4 +248,4 @@ def test_resets_without_a_word_leave_nothing_behind(lone_node: NodeProcess) -> N
     before = lone_node.metric(probes)
     for _ in range(5):
         lone_node.connect().vanish()
-    wait_for(lambda: lone_node.metric(probes) == before + 5, what="five probes", timeout_s=20)
+    wait_for(lambda: lone_node.metric(probes) == before + 5, what="five probes")

@@ -51,11 +51,10 @@ def forked_node():
 def test_a_node_works_with_a_forked_zygote(forked_node):
     process, port, zygote = forked_node
     check_good_scan(port)
-    workers = psutil.Process(zygote).children()
-    assert workers
+    workers = wait_for(psutil.Process(zygote).children, what="the next worker")
     assert os.getsid(zygote) == zygote  # a terminal's Ctrl-C is not for it
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     for each in (zygote, *(worker.pid for worker in workers)):
         wait_for(lambda pid=each: not psutil.pid_exists(pid), what=f"the end of {each}")
 

@@ -114,6 +114,7 @@ def test_discard_wakes_the_sender(ends) -> None:
     outbox.start()
     big = Text("x" * 1_000_000)
     outbox.put(big)  # more than the sockets hold
+    end.socket.recv(1, socket.MSG_PEEK)  # it is on its way
     stuck = threading.Thread(target=outbox.put, args=(Text("y" * 1000),))
     stuck.start()
     stuck.join(0.1)

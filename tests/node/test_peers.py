@@ -19,6 +19,7 @@ from elastron.node.peer_settings import PeerSettings
 from elastron.node.peers import TcpLink, TcpPeers, own_address
 from elastron.wire import Decoder, Limits, encode
 from elastron.wire.messages import Close, Text
+from tests.ports import free_port
 
 from .harness import Peer, wait_for, wire_bytes
 
@@ -32,7 +33,8 @@ def server() -> Iterator[tuple[socket.socket, str]]:
 
 def peers(own: str | None = None, **settings: object) -> TcpPeers:
     log = structlog.wrap_logger(structlog.testing.CapturingLogger())
-    return TcpPeers(PeerSettings.model_validate(settings), own, Limits(), log)
+    patient = {"discovery_timeout_s": 60, "connect_timeout_s": 60}
+    return TcpPeers(PeerSettings.model_validate(patient | settings), own, Limits(), log)
 
 
 @contextlib.contextmanager
@@ -83,7 +85,7 @@ def test_a_command_that_hangs_later_holds_nothing_up(tmp_path) -> None:
     command = tmp_path / "discover"
     command.write_text("#!/bin/sh\necho '[\"a:1\"]'\n")
     command.chmod(0o755)
-    found = peers(command=str(command), discovery_pause_s=0, discovery_timeout_s=30)
+    found = peers(command=str(command), discovery_pause_s=0)
     assert found.discover() == ["a:1"]
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
@@ -177,7 +179,7 @@ def test_an_aborted_link_wakes_and_resets(waiting: str) -> None:
         time.sleep(0.05)
         link.abort()
         link.abort()
-        thread.join(30)
+        thread.join(60)
         assert "given up" in str(ended[0])
         link.close()
         with pytest.raises(ConnectionResetError):
@@ -199,11 +201,14 @@ def test_a_silent_peer_is_given_up() -> None:
 
 
 def test_nobody_there() -> None:
-    with server() as (_, address):
-        pass
-    for nobody in (address, "no-such-host.invalid:1", "127.0.0.1:no-such-service", "a..b:1"):
+    for nobody in (
+        f"127.0.0.1:{free_port()}",
+        "no-such-host.invalid:1",
+        "127.0.0.1:no-such-service",
+        "a..b:1",
+    ):
         with pytest.raises(ConnectError, match="cannot be reached"):
-            peers(connect_timeout_s=2).connect(nobody)
+            peers(connect_timeout_s=20).connect(nobody)
 
 
 def test_a_v6_address() -> None:

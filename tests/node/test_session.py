@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -16,7 +17,7 @@ from elastron.node.session import Session
 from elastron.node.settings import NodeSettings
 from elastron.wire.messages import Close, ConfigName, ConfigXml, HeaderXml, Message, Query, Response
 
-from .harness import HEADER, Peer, images, scan, stream_config, texts
+from .harness import HEADER, Peer, images, scan, stream_config, texts, wait_for, wire_bytes
 
 DEFAULT = ConfigName("default.xml")
 
@@ -151,8 +152,7 @@ def test_the_inline_config_has_no_name(running: Running) -> None:
 
 def test_cancel(running: Running) -> None:
     running.client.send(DEFAULT, HeaderXml(HEADER), scan())
-    while running.board.acquisitions < 32:
-        pass
+    wait_for(lambda: running.board.acquisitions == 32, what="the scan")
     running.session.cancel("because of the test")
     answer = running.answer()
     assert "because of the test" in texts(answer)
@@ -181,17 +181,16 @@ def test_a_client_that_reads_only_at_the_end() -> None:
         running.client.send(scan(first=i))
     running.client.send(Close())
     assert len(images(running.answer())) == 300
+    running.client.socket.close()
     running.board.close()
 
 
 def test_a_client_that_never_reads() -> None:
-    running = Running(output_queue_bytes_max=1, idle_timeout_s=0.3)
-    try:
-        running.client.send(DEFAULT, HeaderXml(HEADER))
-        for i in range(3000):
-            running.client.send(scan(first=i))
-    except OSError:
-        pass
+    # All at once: it must be its results that it does not take, not the scan that does not come.
+    data = wire_bytes(DEFAULT, HeaderXml(HEADER), scan(repetitions=200))
+    running = Running(output_queue_bytes_max=1, idle_timeout_s=3)
+    with contextlib.suppress(OSError):
+        running.client.send_bytes(data)
     running.thread.join(60)
     assert running.report["outcome"] == "timeout"
     assert "took none of its results" in running.report["errors"][0]
