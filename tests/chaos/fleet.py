@@ -177,7 +177,7 @@ class GatewayProcess:
 
     def stop(self) -> int:
         """Twice SIGTERM: at once."""
-        for timeout_s in (0.5, 10):
+        for timeout_s in (0.5, 30):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.send_signal(signal.SIGTERM)
                 return self.process.wait(timeout=timeout_s)

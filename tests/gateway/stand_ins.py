@@ -22,8 +22,8 @@ QUICK: dict[str, Any] = {
     "back_off_s": 0.05,
     "back_off_s_max": 0.2,
     "resolve_interval_s": 0.05,
-    "poll_timeout_s": 5,
-    "start_wait_s": 10,
+    "poll_timeout_s": 20,
+    "start_wait_s": 60,
 }
 
 
@@ -155,7 +155,7 @@ async def registry(*nodes: str, **settings: Any) -> AsyncIterator[Registry]:
         await made.stop()
 
 
-async def until(found: Callable[[], Any], what: str, timeout_s: float = 30) -> Any:
+async def until(found: Callable[[], Any], what: str, timeout_s: float = 60) -> Any:
     """What `found()` gives, once it is true."""
     try:
         async with asyncio.timeout(timeout_s):

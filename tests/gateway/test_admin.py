@@ -143,7 +143,7 @@ class Listener:
 
     async def next(self) -> tuple[int | None, str, Any]:
         found: dict[str, str] = {}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for line in self._lines:
                 if line.startswith(":"):
                     found["event"] = "comment"
@@ -156,7 +156,7 @@ class Listener:
         return number, found["event"], json.loads(found.get("data", "null"))
 
     async def rest(self) -> list[str]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return [line async for line in self._lines]
 
 
@@ -236,7 +236,7 @@ async def test_who_never_reads_is_dropped_and_bounded(
 async def test_silence_is_broken_by_a_comment(gateway: FakeGateway):
     subscription = gateway.events.subscribe()
     stream = event_stream(subscription, dict, list, heartbeat_s=0.01, progress_s=100)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         chunks = [await anext(stream) for _ in range(3)]
     await stream.aclose()
     assert chunks[1:] == [b": still here\n\n"] * 2
@@ -296,6 +296,8 @@ async def test_who_fetches_and_never_reads_is_let_go(gateway: FakeGateway):
             deaf.sendall(f"GET /results/{ticket} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             await until(lambda: result.readers == 1)
             await until(lambda: result.readers == 0)
+        assert (await client.get("/healthz")).status_code == 200
+    async with served(gateway) as client:  # has the usual patience
         assert (await client.get(f"/results/{ticket}")).status_code == 200
 
 

@@ -126,7 +126,7 @@ async def test_old_scans_go_although_none_comes(tmp_path: Path, clock: Clock):
     await kept.start()
     await keep(kept)
     clock.now += 2 * DAY
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while names(tmp_path):  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.01)
     await kept.stop()

@@ -79,13 +79,13 @@ def test_a_header_that_does_not_tell_is_no_error(xml: bytes) -> None:
 
 
 def test_a_hostile_header_costs_little() -> None:
-    """The best of some, as the machine may be busy: the gateway's loop waits for it."""
+    """Of the processor's time, as the machine may be busy: the gateway's loop waits for it."""
     for xml in (b"<a>" * 5_000_000, b"<a/>" * 5_000_000, b"<" * 10_000_000, b" " * 10_000_000):
         seconds = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             assert session_memory_bytes(b"<ismrmrdHeader>" + xml) == 0
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.thread_time() - start)
         assert min(seconds) < 0.1
 
 

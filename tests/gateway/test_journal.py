@@ -238,10 +238,9 @@ async def test_closing_while_the_disk_is_written(tmp_path: Path) -> None:
         await journal.append(noise(6 * MIB + MIB // 2, seed))
         await asyncio.sleep(0)  # a spill has begun
         journal.close()
-    for _ in range(1000):
-        if space.memory_bytes == 0:
-            break
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while space.memory_bytes:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.01)
     assert (space.memory_bytes, space.disk_bytes) == (0, 0)
     await space.stop()
 

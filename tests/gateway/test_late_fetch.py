@@ -27,6 +27,7 @@ from elastron.wire.messages import (
     Query,
     Response,
 )
+from tests.gateway.harness import PATIENCE
 from tests.node.harness import HEADER, NodeProcess, running_node, scan, stream_config
 
 REPETITIONS = 3
@@ -34,7 +35,8 @@ REPETITIONS = 3
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    with running_node(tmp_path_factory.mktemp("node"), capacity=1) as node:
+    folder = tmp_path_factory.mktemp("node")
+    with running_node(folder, capacity=1, cancel_grace_s=0.5) as node:
         yield node
 
 
@@ -55,7 +57,7 @@ class Served:
         return await asyncio.to_thread(fetch, self.url, ticket.ticket, **options)
 
     async def sessions(self) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False) as http:
             return (await http.get("/sessions")).json()["sessions"]
 
     async def until(self, condition: Any) -> None:
@@ -70,7 +72,7 @@ async def serving(node: NodeProcess, **settings: Any) -> AsyncIterator[Served]:
     given = {
         "listen": "127.0.0.1:0",
         "admin": "127.0.0.1:0",
-        "registry": {"nodes": (f"127.0.0.1:{node.port}/{admin}",)},
+        "registry": {"nodes": (f"127.0.0.1:{node.port}/{admin}",), **PATIENCE},
         **settings,
     }
     async with Gateway(GatewaySettings.model_validate(given)) as gateway:
@@ -107,7 +109,7 @@ async def test_a_client_that_stays_leaves_nothing_behind(node: NodeProcess):
 
 async def test_while_it_waits_and_runs_the_ticket_tells_so(node: NodeProcess):
     async with serving(node) as served:
-        blocker = await served.leave(stream_config("SlowGadget:seconds=2").xml)
+        blocker = await served.leave(stream_config("SlowGadget:seconds=600").xml)
         await served.until(lambda: served.gateway.sessions[blocker.session].describe()["node"])
         ticket = await served.leave()
         waits: list[Waiting] = []
@@ -115,7 +117,7 @@ async def test_while_it_waits_and_runs_the_ticket_tells_so(node: NodeProcess):
         await served.until(lambda: waits)
         assert waits[0].session == ticket.session
         assert waits[0].queue_position == 1
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60, trust_env=False) as http:
             answer = await http.delete(f"/sessions/{blocker.session}")
         assert answer.status_code == 202
         assert (await fetching).image_count == REPETITIONS
@@ -208,7 +210,7 @@ async def test_tickets_are_in_no_list_and_no_event(node: NodeProcess):
         secret = ticket.ticket.partition("-")[2]
         assert events
         assert secret not in str(events)
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60, trust_env=False) as http:
             for page in ("/sessions", "/results", "/fleet", "/queue", "/metrics", "/"):
                 assert secret not in (await http.get(page)).text
 

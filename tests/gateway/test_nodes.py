@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import select
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from elastron.gateway.events import Events
 from elastron.gateway.nodes import Registry, RegistrySettings
 from elastron.wire.faults import Fault
 
-from ..node.harness import NodeProcess
+from ..node.harness import NodeProcess, Peer
 from .stand_ins import QUICK, registry, stand_in, until
 
 
@@ -79,9 +79,10 @@ async def test_a_node_that_dies_and_comes_back() -> None:
 
 async def test_a_node_that_hangs_is_noticed() -> None:
     async with stand_in() as node, registry(node.spec, poll_timeout_s=0.2) as nodes:
+        await until(is_in(nodes, NodeState.READY), "ready")
         lost = nodes.reserve(node.address, 0)
         node.status = None
-        assert "no answer" in await asyncio.wait_for(lost, 30)
+        assert "no answer" in await asyncio.wait_for(lost, 60)
         assert state(nodes) is NodeState.DEAD
 
 
@@ -264,8 +265,9 @@ async def test_the_life_of_a_real_node(tmp_path: Path) -> None:
     try:
         spec = f"127.0.0.1:{process.port}/{process.admin.rpartition(':')[2]}"
         async with registry(spec, poll_timeout_s=1.5) as nodes:
+            await until(is_in(nodes, NodeState.READY), "ready")
             (node,) = nodes.nodes()
-            assert (node.state, node.capacity, node.capabilities) == ("ready", 2, {"gpu"})
+            assert (node.capacity, node.capabilities) == (2, {"gpu"})
             assert node.memory_bytes > 2**26
             process.process.send_signal(signal.SIGSTOP)
             place = nodes.reserve(node.id, 0)
@@ -281,6 +283,11 @@ async def test_the_life_of_a_real_node(tmp_path: Path) -> None:
         process.process.wait()
 
 
+def hears(peer: Peer) -> bool:
+    """Whether the node has said something."""
+    return bool(select.select([peer.socket], [], [], 0)[0])
+
+
 async def test_a_real_node_without_an_admin_server(tmp_path: Path) -> None:
     process = await asyncio.to_thread(NodeProcess, tmp_path, capacity=1)
     try:
@@ -289,12 +296,14 @@ async def test_a_real_node_without_an_admin_server(tmp_path: Path) -> None:
             await until(is_in(nodes, NodeState.READY), "ready")
             await until(lambda: len(process.events("session begins")) > asked + 1, "questions")
             await until(lambda: nodes.nodes()[0].running == 0, "none running: questions are none")
-            for _ in range(20):
-                # Takes the only place, unless a question has it just then: it is refused.
-                with process.connect() as peer, contextlib.suppress(AssertionError):
-                    peer.send_bytes(b"\x01")
-                    await until(is_in(nodes, NodeState.BUSY), "busy", timeout_s=2)
-                    break
+            for _ in range(50):
+                with process.connect() as peer:
+                    peer.send_bytes(b"\x01")  # takes the only place, unless a question has it
+                    await until(
+                        lambda: state(nodes) is NodeState.BUSY or hears(peer), "busy, or a refusal"
+                    )
+                    if state(nodes) is NodeState.BUSY:
+                        break
             else:
                 pytest.fail("it never became busy")
             await until(is_in(nodes, NodeState.READY), "ready")

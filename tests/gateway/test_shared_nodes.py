@@ -11,6 +11,7 @@ from elastron.client import Client, Result
 from elastron.gateway import Gateway, GatewaySettings
 from tests.node.harness import HEADER, NodeProcess, scan, stream_config
 
+from .harness import PATIENCE
 from .stand_ins import QUICK, until
 
 SCANS = 12
@@ -82,7 +83,8 @@ async def test_scans_go_to_the_pool_of_their_config(tmp_path: Path) -> None:
                 "nodes": [
                     f"127.0.0.1:{node.port}/{node.admin.rpartition(':')[2]}@{pool}"
                     for node, pool in zip(nodes, pools, strict=True)
-                ]
+                ],
+                **PATIENCE,
             },
             "pools": [
                 {"configs": ["default_opt*.xml"], "pool": "special"},
