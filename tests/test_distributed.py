@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +65,14 @@ class Fleet:
         new.rename(self.folder / "discover")
 
     def settings(self) -> PeerSettings:
-        return PeerSettings(command=str(self.folder / "discover"), discovery_pause_s=0.05)
+        # Patient: a node, or the command, that a busy machine keeps waiting has not failed.
+        return PeerSettings(
+            command=str(self.folder / "discover"),
+            discovery_pause_s=0.05,
+            discovery_timeout_s=60,
+            connect_timeout_s=60,
+            idle_s=60,
+        )
 
     @contextlib.contextmanager
     def another(self, name: str) -> Iterator[NodeProcess]:
@@ -124,10 +132,16 @@ def sessions_served(node: NodeProcess) -> int:
 def test_the_images_of_the_local_chain(fleet: Fleet, expected: list[Image], count: int) -> None:
     fleet.list(*fleet.workers[:count])
     before = [sessions_served(node) for node in fleet.workers]
-    assert_same(reconstruct(fleet.parent, "distributed_default.xml"), expected)
-    after = [sessions_served(node) for node in fleet.workers]
-    worked = [now > then for now, then in zip(after, before, strict=True)]
-    assert worked == [i < count for i in range(4)]
+
+    def worked() -> list[bool]:
+        after = [sessions_served(node) for node in fleet.workers]
+        return [now > then for now, then in zip(after, before, strict=True)]
+
+    for _ in range(20):  # one that is quick may do the work of one that is kept waiting
+        assert_same(reconstruct(fleet.parent, "distributed_default.xml"), expected)
+        if all(worked()[:count]):
+            break
+    assert worked() == [i < count for i in range(4)]
 
 
 def test_items_one_by_one(fleet: Fleet, expected: list[Image]) -> None:
@@ -220,14 +234,32 @@ def test_a_draining_node_finishes_its_part_and_gets_no_more(
         assert leaving.events("session ended")[-1]["outcome"] == "ok"
 
 
-def test_a_node_that_comes_while_the_scan_runs_is_used(fleet: Fleet, expected: list[Image]) -> None:
+def test_a_node_that_comes_while_the_scan_runs_is_used(fleet: Fleet) -> None:
     first, second = fleet.workers[:2]
     fleet.list(first)
-    before = sessions_served(second)
-    open_scan = OpenScan(fleet, first)
-    fleet.list(second)
-    assert_same(open_scan.finish(), expected)
-    assert sessions_served(second) > before
+    before = [sessions_served(node) for node in (first, second)]
+    sent: list[AcquisitionBatch] = []
+
+    def send_one(peer: Peer) -> None:
+        sent.append(scan(first=len(sent)))
+        peer.send(sent[-1])
+
+    with fleet.parent.connect() as peer:
+        peer.send(ConfigName("distributed_default.xml"), HeaderXml(HEADER))
+        send_one(peer)
+        wait_for(lambda: sessions_served(first) > before[0], what="a part at the first node")
+        assert sessions_served(second) == before[1]
+        fleet.list(second)
+
+        def used() -> bool:
+            send_one(peer)
+            time.sleep(0.05)
+            return sessions_served(second) > before[1]
+
+        wait_for(used, what="a part at the second node")
+        answer = peer.send(Close()).receive()
+    assert not texts(answer)
+    assert_same(images(answer), reconstruct(fleet.parent, "default.xml", *sent))
 
 
 def test_no_node_at_all(fleet: Fleet, expected: list[Image]) -> None:
@@ -253,7 +285,7 @@ def test_nodes_that_are_all_parents_do_not_wait_for_each_other(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(240)
     assert len(found) == 6
     for each in found.values():
         assert_same(each, expected)
@@ -264,7 +296,7 @@ def test_behind_a_gateway(fleet: Fleet, expected: list[Image]) -> None:
     nodes = [f"127.0.0.1:{node.port}/{node.admin.rpartition(':')[2]}" for node in fleet.nodes]
     folder = fleet.folder / "gateway"
     folder.mkdir()
-    gateway = GatewayProcess(folder, registry={"nodes": nodes})
+    gateway = GatewayProcess(folder, registry={"nodes": nodes, "poll_timeout_s": 30})
     try:
         wait_for(lambda: len(gateway.get("/workers").json()) == 5, what="all nodes at the gateway")
         fleet.discover_by(f"exec {sys.executable} -m elastron workers --gateway {gateway.admin}")
