@@ -10,7 +10,6 @@ import secrets
 import socket
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -179,12 +178,7 @@ class Gateway:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
     def reload(self) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import secrets
 import socket
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -168,12 +167,7 @@ class Node:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
     # --- for the admin server -------------------------------------------------------------------

@@ -12,7 +12,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -135,16 +134,11 @@ class LocalBackend:
         self._run(self._ask())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._health.__aexit__(kind, error, traceback)
+        await self._health.__aexit__(*exc)
         self._launcher.close()
 
     def drain(self, name: str) -> bool:
