@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
 
-from elastron.cloud.azure.arm import Arm
+from elastron.cloud.azure.arm import OPERATION_S, Arm
 from elastron.cloud.azure.operation import Reply, retry_after_s
 from elastron.errors import (
     CloudError,
@@ -103,6 +103,16 @@ def test_an_operation_is_given_up_in_the_end(arm: Arm, azure: Azure, group: str)
         one.ends_at = float("inf")
     with pytest.raises(DeadlineError, match="still under way"):
         arm.wait(operation)
+
+
+def test_an_operation_that_ended_while_we_stood_still_has_ended(
+    arm: Arm, azure: Azure, group: str
+) -> None:
+    operation = arm.begin_put(NETWORK, VERSION, {**PLACE, "properties": {}}, "network")
+    azure.clock.sleep(2 * OPERATION_S)
+    made = arm.wait(operation)
+    assert made is not None
+    assert made["properties"]["provisioningState"] == "Succeeded"
 
 
 def test_an_action_that_takes_a_while(arm: Arm, door: Door, azure: Azure, gateway: str) -> None:

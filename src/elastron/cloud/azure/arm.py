@@ -223,11 +223,6 @@ class Arm:
         now = self.clock.now()
         if operation.done or now < operation.look_at:
             return
-        if now > operation.ends_by:
-            raise DeadlineError(
-                f"{operation.what} is still under way at Azure after {OPERATION_S / 60:.0f} "
-                "minutes. Run the command again to go on waiting; the portal shows more."
-            )
         operation.look_at = now + POLL_S
         if operation.watch is Watch.STATUS:
             self._look_at_status(operation)
@@ -235,6 +230,12 @@ class Arm:
             self._look_at_location(operation)
         if operation.watch is Watch.RESOURCE:
             self._look_at_resource(operation)
+        # Asked first: a machine that was suspended knows nothing of the end.
+        if now > operation.ends_by and not operation.done:
+            raise DeadlineError(
+                f"{operation.what} is still under way at Azure after {OPERATION_S / 60:.0f} "
+                "minutes. Run the command again to go on waiting; the portal shows more."
+            )
 
     def wait(self, operation: Operation) -> dict[str, Any] | None:
         """Wait until an operation has ended; the resource, or None after a deletion."""
