@@ -6,6 +6,7 @@ the real one does; `get pod NAME --watch` tells when a file says that its pod le
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sys
@@ -19,7 +20,8 @@ FOLDER = Path(sys.argv[0]).parent
 def pods() -> dict[str, dict]:
     found = {}
     for path in sorted(FOLDER.glob("*.pod")):
-        found[path.stem] = json.loads(path.read_text())
+        with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+            found[path.stem] = json.loads(path.read_text())
     return found
 
 
@@ -40,9 +42,10 @@ def forward(name: str) -> None:
     print(f"Forwarding from 127.0.0.1:{port} -> 9002", flush=True)
     while True:
         here, _ = listener.accept()
-        if name not in pods():
+        pod = pods().get(name)
+        if pod is None:
             sys.exit("error: lost connection to pod")
-        there = socket.create_connection(("127.0.0.1", pods()[name]["port"]))
+        there = socket.create_connection(("127.0.0.1", pod["port"]))
         for pair in ((here, there), (there, here)):
             threading.Thread(target=relay, args=pair, daemon=True).start()
 

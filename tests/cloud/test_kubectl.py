@@ -103,8 +103,8 @@ def test_waiting(kubectl: Kubectl, world: World):
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
     world.put(pod)
-    kubectl.wait("pod/p", "condition=Ready", timeout_s=20)
-    kubectl.wait("pod", "condition=Ready", selector="a=b", timeout_s=20)
+    kubectl.wait("pod/p", "condition=Ready", timeout_s=60)
+    kubectl.wait("pod", "condition=Ready", selector="a=b", timeout_s=60)
     with pytest.raises(ProgramError, match="timed out"):
         kubectl.wait("pod/p", "condition=Happy", timeout_s=1)
 

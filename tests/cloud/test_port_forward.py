@@ -10,12 +10,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elastron.cloud.kubectl import Kubectl
+from elastron.cloud.port_forward import PortForward
 from elastron.errors import RemoteError
 from tests.node.harness import wait_for
+from tests.ports import free_port
 
 
 class Pods:
@@ -108,13 +111,12 @@ def test_bytes_go_both_ways(pods: Pods):
 def test_a_pod_by_its_name_and_a_port_of_ones_own(pods: Pods):
     pods.start("a")
     pods.start("b")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with pods.kubectl.port_forward("pod/b", "scans", local_port=port) as forward:
         assert forward.port == port
         assert pod_at(port) == "b"
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=10)
+        socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def test_pods_that_are_not_ready_or_leave_are_passed_over(pods: Pods):
@@ -123,6 +125,22 @@ def test_pods_that_are_not_ready_or_leave_are_passed_over(pods: Pods):
     pods.start("c")
     with pods.kubectl.port_forward("service/door", "scans") as forward:
         assert pod_at(forward.port) == "c"
+
+
+def test_the_first_way_is_no_change_for_who_waited_for_it(
+    pods: Pods, monkeypatch: pytest.MonkeyPatch
+):
+    pods.start("a")
+    turn = PortForward._turn
+    waited: list[bool] = []
+
+    async def watched(self: PortForward, *change: Any) -> None:
+        self.on_change = lambda: waited.append(self._first.is_set())
+        await turn(self, *change)
+
+    monkeypatch.setattr(PortForward, "_turn", watched)
+    with pods.kubectl.port_forward("service/door", 9002):
+        assert waited == [False]
 
 
 def test_when_a_pod_leaves_new_connections_go_to_another_and_old_ones_stay(pods: Pods):

@@ -179,11 +179,12 @@ class PortForward:
         else:
             self.begun += 1
             self._up.set()
-            self._first.set()
         async with self._change:
             self._line = line
             self._change.notify_all()
         self.on_change()
+        # At last: whoever sets `on_change` once there is a way is not told of that very one.
+        self._first.set()
 
     async def _begin(self, target: Target) -> _Line:
         process = await self._start(
