@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 CHARTS = ROOT / "helm"
 PARTS = Path(os.environ.get("ELASTRON_TEST_PARTS", "/opt/elastron-test-parts"))
 
+#: For a program that takes a second on a machine of its own.
+PATIENCE_S = 180
+
 #: Custom resources that a cluster with everything has.
 APIS = ("monitoring.coreos.com/v1", "custom.metrics.k8s.io/v1beta1")
 
@@ -43,7 +46,7 @@ def helm(*arguments: str, version: str = "helm4") -> subprocess.CompletedProcess
         [program(version), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HELM_NO_PLUGINS": "1"},
     )

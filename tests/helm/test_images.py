@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helm.harness import ROOT
+from tests.helm.harness import PATIENCE_S, ROOT
 
 IMAGES = ROOT / "images"
 DOCKERFILES = sorted(IMAGES.glob("*/Dockerfile"))
@@ -90,7 +90,7 @@ def test_the_bill_of_materials_names_python_and_debian_packages(tmp_path: Path):
         [sys.executable, str(IMAGES / "elastron" / "sbom.py"), str(status)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     bill = json.loads(done.stdout)
@@ -115,7 +115,7 @@ def test_what_is_made_slim_still_works(tmp_path: Path):
     python.write_text("#!/bin/sh\nexit 0\n")
     python.chmod(0o755)
     subprocess.run(
-        ["sh", str(IMAGES / "elastron" / "slim.sh"), str(tmp_path)], check=True, timeout=60
+        ["sh", str(IMAGES / "elastron" / "slim.sh"), str(tmp_path)], check=True, timeout=PATIENCE_S
     )
     left = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
     assert left == {"__init__.py", "data.json", "elastron/test/x"}

@@ -47,6 +47,11 @@ def jump(tmp_path: Path, host: Path, echo: int) -> Iterator[Jump]:
         yield jump
 
 
+def whole_lines(log: Path) -> str:
+    """A log without a line that is still being written."""
+    return "".join(log.read_text().rpartition("\n")[:2])
+
+
 def _says(port: int) -> bytes:
     with (
         socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client,
@@ -67,9 +72,10 @@ def _run(command: list[str], said: bytes = b"") -> subprocess.CompletedProcess[b
 def test_a_user_reaches_the_gateway(jump: Jump, user: str, key: str):
     with jump.tunnel(user, f"127.0.0.1:{jump.target}", key=key) as port:
         assert _says(port) == b"scan"
-        # The line comes from a process of its own.
-        until(lambda: f"target 127.0.0.1 port {jump.target}\n" in jump.log.read_text())
-        log = jump.log.read_text()
+        # The lines come from two processes, which do not wait for each other.
+        for words in (f"target 127.0.0.1 port {jump.target}\n", "User child is on pid "):
+            until(lambda words=words: words in whole_lines(jump.log))
+        log = whole_lines(jump.log)
     # Who came, with which key and from where; and, by the processes' numbers, where to.
     (process,) = re.findall(
         rf"\(pid=(\d+)\): Accepted publickey for {user} from 127\.0\.0\.1 port \d+ .*: ED25519 SHA",
