@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The scans a gateway has kept.", no_args_is_help=True)
+from elastron.cli.options import ArchiveFolder, GatewayAdmin, SettingsFile
 
-_Folder = Annotated[
-    Path | None,
-    typer.Option(help="The archive [asked of the gateway].", exists=True, file_okay=False),
-]
-_Gateway = Annotated[
-    str | None,
-    typer.Option(
-        "--gateway",
-        "-g",
-        help="HOST:PORT or URL of the gateway's admin server [this machine's].",
-    ),
-]
-_Settings = Annotated[Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)]
+app = typer.Typer(help="The scans a gateway has kept.", no_args_is_help=True)
 
 
 @app.command()
 def ls(
     *,
-    folder: _Folder = None,
-    gateway: _Gateway = None,
+    folder: ArchiveFolder = None,
+    gateway: GatewayAdmin = None,
     json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
-    settings: _Settings = None,
+    settings: SettingsFile = None,
 ) -> None:
     """List archived scans, the newest last."""
     from elastron.cli.archiving import list_scans  # noqa: PLC0415  - see elastron.cli
@@ -50,9 +37,9 @@ def rm(
         float | None, typer.Option(min=0, help="Scans that are older than so many days.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All scans.")] = False,
-    folder: _Folder = None,
-    gateway: _Gateway = None,
-    settings: _Settings = None,
+    folder: ArchiveFolder = None,
+    gateway: GatewayAdmin = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Delete archived scans."""
     from elastron.cli.archiving import remove_scans  # noqa: PLC0415  - see elastron.cli

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from elastron.cli.options import SettingsFile
 
 
 def check(
@@ -27,9 +28,7 @@ def check(
         float, typer.Option(min=1, help="Seconds in which something must move.")
     ] = 120,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Send phantoms to a server and compare its images with those reconstructed here.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from elastron.cli.options import SettingsFile
 
 app = typer.Typer(
     help="Keep a fleet on Kubernetes true to its load and to the clock; the chart starts it.",
@@ -25,9 +26,7 @@ def controller(
     admin: Annotated[
         str | None, typer.Option(help="HOST:PORT of the admin pages, or 'none' [127.0.0.1:9080].")
     ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Keep a fleet on Kubernetes true to its load and to the clock.
 

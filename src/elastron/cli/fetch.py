@@ -7,38 +7,23 @@ from typing import Annotated
 
 import typer
 
+from elastron.cli.options import GatewayAdmin, Json, OutputFile, OutputGroup, Quiet, SettingsFile
+
 
 def fetch(
     ticket: Annotated[
         str, typer.Argument(help="As `elastron send --detach` printed it.", metavar="TICKET")
     ],
     *,
-    gateway: Annotated[
-        str | None,
-        typer.Option(
-            "--gateway",
-            "-g",
-            help="HOST:PORT or URL of the gateway's admin server [this machine's].",
-        ),
-    ] = None,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="HDF5 file for the images, appended to."),
-    ] = Path("out.h5"),
-    output_group: Annotated[
-        str | None,
-        typer.Option("--output-group", "-G", help="Group for the images [date and time]."),
-    ] = None,
+    gateway: GatewayAdmin = None,
+    output: OutputFile = Path("out.h5"),
+    output_group: OutputGroup = None,
     wait: Annotated[
         bool, typer.Option(help="Wait until the scan is finished; else one that runs is an error.")
     ] = True,
-    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")
-    ] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Fetch the images of a scan that was left with a gateway.
 

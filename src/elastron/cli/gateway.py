@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from elastron.cli.options import LogFormat, LogLevel, SettingsFile
+
 
 def gateway(
     *,
@@ -53,16 +55,9 @@ def gateway(
         Path | None,
         typer.Option(help="Signs the certificates that clients must show.", exists=True),
     ] = None,
-    log_format: Annotated[
-        Literal["auto", "console", "json"] | None, typer.Option(help="How log lines look.")
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(help="Least level that is logged."),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Run a gateway before reconstruction nodes.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from elastron.cli.options import LogFormat, LogLevel, SettingsFile
 
 #: The Gadgetron's: a command that lists nodes.
 WORKER_COMMAND = "GADGETRON_REMOTE_WORKER_COMMAND"
@@ -48,16 +50,9 @@ def node(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads a scan may use [the cores, shared out].")
     ] = None,
-    log_format: Annotated[
-        Literal["auto", "console", "json"] | None, typer.Option(help="How log lines look.")
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(help="Least level that is logged."),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Run a reconstruction node.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from elastron.cli.options import SettingsFile
 
 
 def query(
@@ -22,9 +23,7 @@ def query(
         float | None, typer.Option(min=0, help="Seconds to try connecting [10].")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Ask a running server about itself.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from elastron.cli.options import Json, OutputGroup
+
 
 def recon(
     scan: Annotated[
@@ -25,12 +27,9 @@ def recon(
     group: Annotated[
         str, typer.Option("--group", "-g", help="Group of the raw data in the scan's file.")
     ] = "dataset",
-    output_group: Annotated[
-        str | None,
-        typer.Option("--output-group", "-G", help="Group for the images [date and time]."),
-    ] = None,
+    output_group: OutputGroup = None,
     threads: Annotated[int, typer.Option(min=1, help="For FFTs and linear algebra.")] = 2,
-    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Reconstruct a scan here, without a server, and store the images."""
     import time  # noqa: PLC0415  - see elastron.cli

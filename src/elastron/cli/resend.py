@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from elastron.cli.options import ArchiveFolder, Json, OutputFile, OutputGroup, Quiet, SettingsFile
+
 
 def resend(
     scan: Annotated[
@@ -17,10 +19,7 @@ def resend(
         ),
     ],
     *,
-    folder: Annotated[
-        Path | None,
-        typer.Option(help="The archive [asked of the gateway].", exists=True, file_okay=False),
-    ] = None,
+    folder: ArchiveFolder = None,
     gateway: Annotated[
         str | None,
         typer.Option(
@@ -42,21 +41,11 @@ def resend(
         str | None,
         typer.Option("--address", "-a", help="HOST or HOST:PORT of the server [localhost:9002]."),
     ] = None,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="HDF5 file for the images, appended to."),
-    ] = Path("out.h5"),
-    output_group: Annotated[
-        str | None,
-        typer.Option("--output-group", "-G", help="Group for the images [date and time]."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")
-    ] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    output: OutputFile = Path("out.h5"),
+    output_group: OutputGroup = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Send an archived scan once more and store the images.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from elastron.cli.options import Json, Quiet, SettingsFile
+
 
 def send(
     scans: Annotated[
@@ -91,13 +93,9 @@ def send(
         float | None,
         typer.Option(min=0.1, help="Give up when nothing has moved for so many seconds [never]."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what came as JSON.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no summary; errors only.")
-    ] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Send scans to a Gadgetron server and store the images.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from elastron.cli.options import LogFormat, LogLevel, SettingsFile
 
 
 def sidecar(
@@ -27,16 +29,9 @@ def sidecar(
     gateway: Annotated[
         str | None, typer.Option(help="URL of the gateway's admin pages, to find other nodes.")
     ] = None,
-    log_format: Annotated[
-        Literal["auto", "console", "json"] | None, typer.Option(help="How log lines look.")
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None,
-        typer.Option(help="Least level that is logged."),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Stand beside an upstream Gadgetron, in its pod.
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from elastron.cli.fleet_options import State
+from elastron.cli.options import GatewayAdmin, SettingsFile
 
 
 def status(
     *,
-    gateway: Annotated[
-        str | None,
-        typer.Option(
-            "--gateway",
-            "-g",
-            help="HOST:PORT or URL of the gateway's admin server [this machine's].",
-        ),
-    ] = None,
+    gateway: GatewayAdmin = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Show it anew each second, until Ctrl-C.")
     ] = False,
@@ -30,9 +23,7 @@ def status(
         str | None, typer.Option(help="Name of a fleet of this machine, for --gateway.")
     ] = None,
     state: State = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Show a gateway's nodes, its queue and its scans.
 

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from elastron.cli.options import SettingsFile
+
 
 def up(
     *,
@@ -101,9 +103,7 @@ def up(
     json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON on stdout when ready.")
     ] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML or YAML).", exists=True)
-    ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Start Elastron on this machine: a gateway, nodes behind it, and a storage server.
 
