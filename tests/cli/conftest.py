@@ -13,8 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from elastron.cli.app import app
+from tests.fleet.local.harness import PATIENT
 
 BRAIN = Path(__file__).parents[2] / "examples/brain_R2.h5"
+#: For what a process of ours does in a second on a machine of its own.
+PATIENCE_S = 120
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +56,11 @@ class RunningServer:
         command = [sys.executable, "-m", "elastron", "up", "--json", *args]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | PATIENT,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -64,7 +71,7 @@ class RunningServer:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE_S)
         self._data.cleanup()
         if self.process.stdout is not None:
             self.process.stdout.close()

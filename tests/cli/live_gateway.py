@@ -38,7 +38,7 @@ class Live:
             result = call(*args, **named)
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(called(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result(60)
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def live_gateway(make: Callable[[], FakeGateway]) -> Iterator[Live]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     try:
-        yield ready.result(30)
+        yield ready.result(60)
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(60)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from elastron.fleet.local.folder import Role, StateFolder
-from tests.cli.conftest import RunningServer
+from tests.cli.conftest import PATIENCE_S, RunningServer
 
 RELEASE = "gt1"
 _LABELS = {"app.kubernetes.io/instance": RELEASE}
@@ -92,11 +92,11 @@ class LocalCluster:
                 os.kill(record.identity.pid, signal.SIGKILL)
 
     def _nodes(self) -> list[dict[str, Any]]:
-        return httpx.get(f"{self._server.ready['admin']}/fleet", timeout=10).json()["nodes"]
+        return httpx.get(f"{self._server.ready['admin']}/fleet", timeout=PATIENCE_S).json()["nodes"]
 
     def _wanted(self) -> int:
         status = f"{self._server.ready['fleet']['autoscaler']}/status"
-        return httpx.get(status, timeout=10).json()["pools"]["default"]["desired"]
+        return httpx.get(status, timeout=PATIENCE_S).json()["pools"]["default"]["desired"]
 
     def _pods(self, selector: str) -> list[dict[str, Any]]:
         conditions = [{"type": "Ready", "status": "True"}]

@@ -28,4 +28,4 @@ def test_the_demo_shows_images_and_leaves_no_server(tmp_path):
     port = re.search(r"takes scans at 127\.0\.0\.1:(\d+)", done.stdout)
     assert port is not None
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(port[1])), timeout=5)
+        socket.create_connection(("127.0.0.1", int(port[1])), timeout=60)

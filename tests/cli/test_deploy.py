@@ -155,7 +155,7 @@ def test_connect_holds_until_a_signal(tmp_path):
         assert set(addresses) == {"scans", "admin"}
         assert pod_at(int(addresses["scans"].rpartition(":")[2])) == "a"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     for each in pods.listeners:
         each.close()
 

@@ -13,7 +13,7 @@ from elastron.cli.fleet_admin import Admin, session_of
 from elastron.cli.held_scan import HeldScan
 from elastron.client import Client, parse_address
 from elastron.errors import ConnectError
-from tests.cli.conftest import RunningServer
+from tests.cli.conftest import PATIENCE_S, RunningServer
 from tests.cli.local_cluster import RELEASE, LocalCluster
 from tests.node.harness import wait_for
 
@@ -50,7 +50,7 @@ def cluster(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> LocalClu
 
 
 def test_all_promises_are_kept(run, cluster: LocalCluster):
-    options = ("--timeout", "120", "--in-cluster", "--json")
+    options = ("--timeout", str(PATIENCE_S), "--in-cluster", "--json")
     found = json.loads(run("deploy", "check", RELEASE, *options).stdout)
     assert all(each["result"] == "ok" for each in found), found
     said = {part: [] for part in ("scan", "storage", "in-cluster", "scale", "kill")}
@@ -82,6 +82,9 @@ def test_a_pool_at_its_limit_is_not_tried(run, cluster: LocalCluster):
 def test_a_pool_that_does_not_grow(run, cluster: LocalCluster, monkeypatch):
     monkeypatch.setattr(cluster, "_wanted", lambda: 1)
     cluster.problem = "FailedGetPodsMetric"
+    # Only growing is given up soon.
+    result = HeldScan.result
+    monkeypatch.setattr(HeldScan, "result", lambda scan, _timeout_s: result(scan, PATIENCE_S))
     options = ("--only", "scale", "--timeout", "1", "--scans", "1", "--json")
     found = json.loads(run("deploy", "check", RELEASE, *options, code=1).stdout)
     assert [each["result"] for each in found] == ["fail", "ok"]
@@ -104,23 +107,27 @@ def test_only_our_own_scan_is_taken_for_ours(running: RunningServer):
     """Somebody else's scan of as many readouts must not lose its node."""
     host, port = parse_address(running.address)
     admin = Admin(running.ready["admin"])
-    other = HeldScan(Client(host, port, timeout=120), seed=1).start()
-    ours = HeldScan(Client(host, port, timeout=120), seed=2).start()
+    other = HeldScan(Client(host, port, timeout=PATIENCE_S), seed=1).start()
+    ours = HeldScan(Client(host, port, timeout=PATIENCE_S), seed=2).start()
 
     def counts() -> list[int]:
         return [each["acquisitions"] for each in admin.get("/sessions")["sessions"]]
 
     try:
-        wait_for(lambda: len(counts()) == 2 and len(set(counts())) == 1, what="both", timeout_s=60)
+        wait_for(
+            lambda: len(counts()) == 2 and len(set(counts())) == 1,
+            what="both",
+            timeout_s=PATIENCE_S,
+        )
         found: list[dict[str, Any]] = []
         wait_for(
             lambda: found.append(session_of(admin, ours) or {}) or bool(found[-1]),
             what="ours",
-            timeout_s=60,
+            timeout_s=PATIENCE_S,
         )
         assert found[-1]["acquisitions"] == ours.readouts > other.readouts
     finally:
-        verdicts = [each.result(60) for each in (other, ours)]
+        verdicts = [each.result(PATIENCE_S) for each in (other, ours)]
     assert all(each is not None and not each.problem for each in verdicts)
 
 

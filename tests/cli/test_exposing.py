@@ -14,6 +14,7 @@ from elastron.cli.exposing import expose, refuse_open_doors
 from elastron.errors import ConfigError, ElastronError
 from elastron.gateway import GatewaySettings
 from elastron.service.address import Address
+from tests.cli.conftest import PATIENCE_S
 from tests.gateway.tls_parts import SECRET, key_file
 
 PLAIN = GatewaySettings.model_validate({"listen": "127.0.0.1:9002"})
@@ -44,7 +45,7 @@ def test_open_doors_are_refused(settings: dict, words: str) -> None:
 def test_the_command_refuses_them_and_starts_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "elastron", "up", "--listen", "0.0.0.0:0"]
     command += ["--state", str(tmp_path / "s"), "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "error: --listen 0.0.0.0:0 would let anybody" in done.stderr
     assert not list((tmp_path / "s" / "processes").iterdir())

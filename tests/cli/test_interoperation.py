@@ -9,12 +9,12 @@ import numpy as np
 from ismrmrd.serialization import ConfigFile, ConfigText, ProtocolDeserializer, ProtocolSerializer
 
 from elastron.client import parse_address
-from tests.cli.conftest import BRAIN
+from tests.cli.conftest import BRAIN, PATIENCE_S
 
 
 def send_with_ismrmrd(address: str, config: str) -> list:
     """Send the brain scan with the `ismrmrd` package alone; what comes back."""
-    with socket.create_connection(parse_address(address), timeout=60) as sock:
+    with socket.create_connection(parse_address(address), timeout=PATIENCE_S) as sock:
         with (
             sock.makefile("wb") as outgoing,
             ismrmrd.Dataset(BRAIN, create_if_needed=False) as scan,

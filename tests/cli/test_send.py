@@ -13,14 +13,14 @@ import pytest
 from elastron.mrd.dataset import Dataset
 from elastron.mrd.meta import Meta
 from elastron.wire.messages import Close, DependencyQuery, DicomWithName, Text
-from tests.cli.conftest import BRAIN
+from tests.cli.conftest import BRAIN, PATIENCE_S
 from tests.client.fake_server import Peer, fake_server
 from tests.client.images import make_image
 
 
 def command(*args: object) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "elastron", *map(str, args)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_scan_becomes_images(server):

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from elastron.cli.storage import app
 from elastron.errors import ElastronError
+from tests.cli.conftest import PATIENCE_S
 
 SERVE = """
 from elastron.cli.storage import mrd_storage_server
@@ -54,7 +55,7 @@ class Server:
 
     def end(self) -> str:
         self.process.send_signal(signal.SIGTERM)
-        _, rest = self.process.communicate(timeout=60)
+        _, rest = self.process.communicate(timeout=PATIENCE_S)
         return rest
 
 
@@ -76,8 +77,14 @@ def noise(server: Server) -> dict[str, str]:
     """A noise measurement, as the Gadgetron stores it."""
     query = "subject=P1&device=D1&session=S1&name=noise_covariance&measurement=D1_P1_S1_7"
     url = f"{server.url}/v1/blobs/data?{query}&_ttl=48h"
-    made = httpx.post(url, content=b"x" * 2000, trust_env=False).raise_for_status().json()
-    httpx.post(f"{server.url}/v1/blobs/data?subject=$null&name=other", trust_env=False)
+    made = (
+        httpx.post(url, content=b"x" * 2000, timeout=PATIENCE_S, trust_env=False)
+        .raise_for_status()
+        .json()
+    )
+    httpx.post(
+        f"{server.url}/v1/blobs/data?subject=$null&name=other", timeout=PATIENCE_S, trust_env=False
+    )
     return made
 
 
@@ -106,7 +113,12 @@ def test_ls(server: Server, noise: dict[str, str]) -> None:
 
 def test_ls_goes_over_pages(server: Server) -> None:
     for _ in range(5):
-        httpx.post(f"{server.url}/v1/blobs/data?subject=pages", content=b"", trust_env=False)
+        httpx.post(
+            f"{server.url}/v1/blobs/data?subject=pages",
+            content=b"",
+            timeout=PATIENCE_S,
+            trust_env=False,
+        )
     assert len(json.loads(run("ls", "pages", "--json", "--limit", "3", "--url", server.url))) == 3
     assert "There are more" in run("ls", "pages", "--limit", "3", "--url", server.url)
 
@@ -124,7 +136,9 @@ def test_show(server: Server, noise: dict[str, str], tmp_path: Path) -> None:
 
 def test_rm(server: Server) -> None:
     url = f"{server.url}/v1/blobs/data?subject=a/b"
-    made = [httpx.post(url, content=b"x", trust_env=False).json() for _ in range(2)]
+    made = [
+        httpx.post(url, content=b"x", timeout=PATIENCE_S, trust_env=False).json() for _ in range(2)
+    ]
     ids = [re.sub("%2F", "/", item["location"].rpartition("/")[2]) for item in made]
     result = CliRunner().invoke(app, ["rm", *ids, "--url", server.url], input="n\n")
     assert result.exit_code == 1
@@ -152,7 +166,7 @@ def test_a_token_and_the_originals_flags(tmp_path: Path) -> None:
     token.write_text("secret\n")
     started = Server(tmp_path, "--token-file", str(token), "-l", "Info")
     url = started.url
-    httpx.get(f"{url}/v1/blobs?subject=PATIENT", trust_env=False)
+    httpx.get(f"{url}/v1/blobs?subject=PATIENT", timeout=PATIENCE_S, trust_env=False)
     with pytest.raises(ElastronError, match="401"):
         run("ls", "--url", url)
     assert run("ls", "--url", url, "--token-file", str(token))
@@ -166,7 +180,7 @@ def test_a_token_and_the_originals_flags(tmp_path: Path) -> None:
 def test_our_variables_win_over_the_originals(tmp_path: Path) -> None:
     ours = tmp_path / "ours.db"
     started = Server(tmp_path, "-p", ELASTRON_STORAGE__DATABASE=str(ours))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not ours.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -179,15 +193,18 @@ def test_our_variables_win_over_the_originals(tmp_path: Path) -> None:
 def test_the_gadgetrons_own_server(tmp_path: Path) -> None:
     """As the Gadgetron starts it: by this name, with its process id."""
     started = Server(tmp_path, "--require-parent-pid", str(os.getpid()))
-    assert httpx.get(f"{started.url}/healthcheck", trust_env=False).status_code == 200
+    assert (
+        httpx.get(f"{started.url}/healthcheck", timeout=PATIENCE_S, trust_env=False).status_code
+        == 200
+    )
     started.end()
     assert started.process.returncode == 0
     orphan = Server(tmp_path, "--require-parent-pid", "1")
-    assert orphan.process.wait(timeout=20) == 0
+    assert orphan.process.wait(timeout=PATIENCE_S) == 0
     orphan.process.communicate()
     refused = Server(tmp_path, "--listen", "0.0.0.0:0")
     assert "error: The storage server holds patient data" in refused.first
-    assert refused.process.wait(timeout=20) == 1
+    assert refused.process.wait(timeout=PATIENCE_S) == 1
     refused.process.communicate()
 
 

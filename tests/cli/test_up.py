@@ -12,23 +12,23 @@ import httpx
 import pytest
 
 from elastron.fleet.local.folder import Role, StateFolder
-from tests.cli.conftest import RunningServer
+from tests.cli.conftest import PATIENCE_S, RunningServer
 from tests.node.harness import wait_for
 
 
 def test_up_says_where_it_is(server):
     assert server.ready["ready"] is True
     assert server.ready["scans"].startswith("127.0.0.1:")
-    assert httpx.get(f"{server.ready['admin']}/readyz", timeout=10).status_code == 200
+    assert httpx.get(f"{server.ready['admin']}/readyz", timeout=PATIENCE_S).status_code == 200
 
 
 def test_up_brings_a_storage_server_and_takes_it_along():
     server = RunningServer("--capacity", "1")
     storage = server.ready["storage"]
-    assert httpx.get(f"{storage}/healthcheck", timeout=10).is_success
+    assert httpx.get(f"{storage}/healthcheck", timeout=PATIENCE_S).is_success
     assert server.stop() == 0
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{storage}/healthcheck", timeout=10)
+        httpx.get(f"{storage}/healthcheck", timeout=PATIENCE_S)
 
 
 def test_nothing_outlives_a_killed_up_for_longer_than_its_lease():
@@ -36,10 +36,12 @@ def test_nothing_outlives_a_killed_up_for_longer_than_its_lease():
     alive = [each for each in StateFolder(server.state).records() if each.name != "up"]
     assert {each.role.value for each in alive} == {"gateway", "node", "storage"}
     server.process.kill()
-    wait_for(lambda: not any(each.alive for each in alive), what="the end of all", timeout_s=60)
+    wait_for(
+        lambda: not any(each.alive for each in alive), what="the end of all", timeout_s=PATIENCE_S
+    )
     server.stop()
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{server.ready['storage']}/healthcheck", timeout=10)
+        httpx.get(f"{server.ready['storage']}/healthcheck", timeout=PATIENCE_S)
 
 
 def test_up_says_what_the_fleet_is(server):
@@ -49,7 +51,7 @@ def test_up_says_what_the_fleet_is(server):
     assert fleet["state"] == str(server.state)
     assert fleet["pools"]["default"]["min"] == 1
     assert fleet["pools"]["default"]["capacity"] == 4
-    status = httpx.get(f"{fleet['autoscaler']}/status", timeout=10).json()
+    status = httpx.get(f"{fleet['autoscaler']}/status", timeout=PATIENCE_S).json()
     assert status["pools"]["default"]["desired"] >= 1
 
 
@@ -68,7 +70,7 @@ def test_a_fleet_is_up_once(server, run):
 def test_a_gateway_port_that_is_taken_is_one_clear_line(server, tmp_path):
     command = [sys.executable, "-m", "elastron", "up", "--listen", server.address]
     command += ["--admin", "127.0.0.1:0", "--state", str(tmp_path / "s"), "--storage", "none"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -89,7 +91,7 @@ def test_commands_for_a_running_fleet(run):
         assert "pool default: 3 nodes" in run("scale", 3, *where).stdout
         assert len(nodes()) == 3
         assert f"{first} has left" in run("drain", first, *where).stdout
-        wait_for(lambda: len(nodes()) == 3, what="its successor")
+        wait_for(lambda: len(nodes()) == 3, what="its successor", timeout_s=PATIENCE_S)
         assert first not in nodes()
         assert "There is no node" in run("drain", first, *where, code=1).stderr
         assert "node is ready" in run("logs", first, *where).stdout
@@ -99,7 +101,7 @@ def test_commands_for_a_running_fleet(run):
         assert "default" in run("scale", "1", "--pool", "gpu", *where, code=2).stderr
         assert "as the demand says" in run("scale", "auto", *where).stdout
         assert "is down" in run("down", *where).stdout
-        assert server.process.wait(60) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         assert nodes() == set()
         assert "No fleet is up" in run("down", *where, code=1).stderr
         assert "node is ready" in run("logs", first, *where).stdout  # it stays
@@ -132,7 +134,7 @@ def test_up_stops_cleanly(number):
 
 def test_a_port_that_is_taken_is_one_clear_line(server):
     command = [sys.executable, "-m", "elastron", "node", "--listen", server.address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -156,7 +158,7 @@ def test_the_node_reads_its_settings(tmp_path):
         assert not entry["admin"].endswith(":0")
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_misspelt_settings_are_refused(run, monkeypatch):
