@@ -31,7 +31,7 @@ from .conftest import Register
 from .data import batch, number
 from .stand_in_peers import StandIn, StandInPeers, error
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 REPETITIONS, SLICES = 5, 2
 

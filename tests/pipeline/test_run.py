@@ -87,15 +87,16 @@ class FailBranch(EvenOdd):
 @pytest.fixture(autouse=True)
 def gadgets(register: Register) -> None:
     register(
-        Pass, EvenOdd, InTurn, TakeOneOfEach, AtTheEnd, Fail, Half, FailMerge, FailBranch, Slow
-    )  # fmt: skip
+        *(Pass, EvenOdd, InTurn, TakeOneOfEach, AtTheEnd, Fail, Half, FailMerge, FailBranch),
+        *(Slow, Meeting),
+    )
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while threading.active_count() > before:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -279,6 +280,18 @@ class Slow(Gadget[Properties]):
         return (item, item)
 
 
+class Meeting(Gadget[Properties]):
+    """Every item waits for another one."""
+
+    pure = True
+    accepts = (AcquisitionBatch,)
+    both = threading.Barrier(2)
+
+    def process(self, item: Item) -> Iterable[Item]:
+        Meeting.both.wait(60)
+        return (item,)
+
+
 def pool(*names: str, workers: int = 3) -> str:
     inner = "".join(map(gadget, names))
     return (
@@ -293,8 +306,11 @@ def test_a_pool_keeps_the_order(chain_of: ChainOf, workers: int) -> None:
     assert outputs.pop() == Text("end")
     assert numbers(outputs) == [n for n in range(20) for _ in range(2)]
     assert Slow.most <= (workers or 1000)
-    if workers == 3:
-        assert Slow.most > 1
+
+
+def test_a_pool_works_on_several_items_at_once(chain_of: ChainOf) -> None:
+    outputs = chain_of(pool("Meeting", workers=3))(map(batch, range(20)))
+    assert numbers(outputs) == list(range(20))
 
 
 def test_a_pool_bounds_what_is_under_way(chain_of: ChainOf) -> None:
