@@ -9,7 +9,8 @@ import pytest
 
 from elastron.cloud.helm import Helm
 from elastron.cloud.kubectl import Kubectl
-from tests.cloud.api_server import World, api_server, ready_workloads
+from tests.cloud.api_server import api_server
+from tests.cloud.api_world import World, ready_workloads
 from tests.helm.harness import program
 
 NAMESPACE = "imaging"

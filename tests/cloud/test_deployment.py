@@ -14,7 +14,7 @@ from elastron.cloud.helm import Helm, Release
 from elastron.cloud.kubectl import Kubectl
 from elastron.cloud.release import find_fleet
 from elastron.errors import ConfigError, RemoteError
-from tests.cloud.api_server import KEDA, MONITORING, World
+from tests.cloud.api_world import KEDA, MONITORING, World
 from tests.cloud.conftest import NAMESPACE
 from tests.helm.harness import CHARTS
 

@@ -10,7 +10,7 @@ import pytest
 from elastron.cloud.helm import Helm
 from elastron.cloud.program import ProgramError
 from elastron.errors import ConfigError, ElastronError
-from tests.cloud.api_server import World
+from tests.cloud.api_world import World
 from tests.cloud.conftest import NAMESPACE
 from tests.helm.harness import CHARTS
 

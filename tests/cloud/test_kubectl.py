@@ -9,7 +9,7 @@ import pytest
 from elastron.cloud.kubectl import Kubectl
 from elastron.cloud.program import ProgramError
 from elastron.errors import ConfigError
-from tests.cloud.api_server import World
+from tests.cloud.api_world import World
 from tests.cloud.conftest import NAMESPACE
 
 

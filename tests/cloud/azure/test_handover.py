@@ -22,7 +22,7 @@ from elastron.cloud.azure.handover import Done, Into, hand_over
 from elastron.cloud.helm import Helm
 from elastron.cloud.kubectl import Kubectl
 from elastron.errors import CloudError, DeadlineError
-from tests.cloud.api_server import KEDA, KINDS, World, ready_workloads
+from tests.cloud.api_world import KEDA, KINDS, World, ready_workloads
 from tests.cloud.azure.arm_clock import VirtualClock
 from tests.cloud.azure.arm_door import Door
 from tests.cloud.azure.conftest import engine_to
