@@ -1,7 +1,8 @@
-"""Frames of a node's output, made by hand."""
+"""Frames of a node's output, made by hand, and what it says of a fault."""
 
 from __future__ import annotations
 
+from elastron.wire.faults import LOCATION, Fault, fault_words
 from elastron.wire.framing import Frame
 from elastron.wire.messages import MessageId
 
@@ -15,3 +16,7 @@ def text(identity: int = 0) -> Frame:
 
 
 CLOSE = Frame(MessageId.CLOSE, 0, 2, 1, 0, 0)
+
+
+def said(fault: Fault) -> str:
+    return f"[{LOCATION}] ERROR: {fault_words(fault, ' (more)')}"
