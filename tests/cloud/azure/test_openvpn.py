@@ -39,13 +39,18 @@ class Said:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._all: list[str] = []
-        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self._lines.put(line)
         self._lines.put(None)
+
+    def end(self) -> None:
+        """Read on to the end; the program has ended."""
+        self._reader.join(PATIENCE_S)
 
     def wait(self, *words: str) -> str:
         """The first of `words` that is said."""
@@ -70,11 +75,13 @@ def _running(folder: Path, *args: str) -> Iterator[Said]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    said = Said(process)
     try:
-        yield Said(process)
+        yield said
     finally:
         process.kill()
         process.wait()
+        said.end()
         assert process.stdout is not None
         process.stdout.close()
 
