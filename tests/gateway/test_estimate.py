@@ -35,7 +35,7 @@ def header(x: int = 256, y: int = 128, z: int = 1, coils: int | None = 8, **maxi
 def test_what_a_chain_holds_counts() -> None:
     image = 256 * 128 * 8 * 8
     default = session_memory_bytes(header(), "default.xml")
-    assert default == round(8 * MB + 1.2 * image)
+    assert default == round(3 * MB + 1.2 * image)
     assert session_memory_bytes(header(slice=7), "default.xml") == round(default + 10 * MB)
     generic = session_memory_bytes(header(), "Generic_Cartesian_FFT.xml")
     eight = session_memory_bytes(header(slice=7), "Generic_Cartesian_FFT.xml")

@@ -3,7 +3,7 @@
 What a chain holds is k-space: of one image where it works slice by slice, of a whole repetition
 (all slices, contrasts, phases, sets and averages) in the generic chains, of all repetitions where
 it compares them. The factors are measured (docs/explanation/placement.md); the estimate of a stock
-chain lies within a factor of 2.5 of what a session takes.
+chain lies within a factor of 2.5 of what a session takes, from 7 MB on.
 
 Only the sizes are read: matrix, counters and channels. What a header says of a patient is passed
 over without being kept.
@@ -52,15 +52,15 @@ class _Chain:
     held: tuple[str, ...] = ()
 
 
-_GENERIC = _Chain(18 * _MB, 1.3, 2.6, _WHOLE_REPETITION)
+_GENERIC = _Chain(8 * _MB, 1.3, 2.6, _WHOLE_REPETITION)
 #: By name, first match; what is not known counts as generic, which is rather too much.
 _CHAINS: tuple[tuple[str, _Chain], ...] = (
     ("isalive.xml", _Chain(_MB, 0.0, 0.0)),
     ("gtquery.xml", _Chain(_MB, 0.0, 0.0)),
-    ("default*.xml", _Chain(8 * _MB, 1.2, 1.2)),
-    ("grappa*.xml", _Chain(22 * _MB, 1.2, 1.2)),
-    ("*_SNR.xml", _Chain(18 * _MB, 1.3, 2.0, (*_WHOLE_REPETITION, "repetition"))),
-    ("*RealTimeCine*.xml", _Chain(18 * _MB, 1.3, 2.6, (*_WHOLE_REPETITION, "repetition"))),
+    ("default*.xml", _Chain(3 * _MB, 1.2, 1.2)),
+    ("grappa*.xml", _Chain(16 * _MB, 1.2, 1.2)),
+    ("*_SNR.xml", _Chain(8 * _MB, 1.3, 2.0, (*_WHOLE_REPETITION, "repetition"))),
+    ("*RealTimeCine*.xml", _Chain(8 * _MB, 1.3, 2.6, (*_WHOLE_REPETITION, "repetition"))),
 )
 #: Queues and results on their way, when a scan has more than one image.
 _FLOW_BYTES = 10 * _MB
