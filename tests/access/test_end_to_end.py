@@ -107,8 +107,9 @@ def test_ssh_as_the_original_s_readme_has_it(fleet: Fleet, jump: Jump) -> None:
 @contextlib.contextmanager
 def _tunnel(*words: object) -> Iterator[int]:
     """`elastron tunnel ...` on a free port, until it answers."""
+    words = (*words, "--listen", "127.0.0.1:0", "--timeout", PATIENCE_S)
     process = subprocess.Popen(
-        [sys.executable, "-m", "elastron", "tunnel", *map(str, words), "--listen", "127.0.0.1:0"],
+        [sys.executable, "-m", "elastron", "tunnel", *map(str, words)],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -142,7 +142,8 @@ async def listening(
 
 
 def settings_of(**values: object) -> TlsSettings:
-    return TlsSettings.model_validate({"listen": "127.0.0.1:0", **values})
+    patient = {"listen": "127.0.0.1:0", "handshake_timeout_s": PATIENCE_S}
+    return TlsSettings.model_validate(patient | values)
 
 
 def key_file(folder: Path, *lines: str) -> Path:
