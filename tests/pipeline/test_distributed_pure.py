@@ -29,9 +29,8 @@ from elastron.wire.messages import Close, Message, Text
 
 from .conftest import Register
 from .data import batch
+from .distribution import PATIENCE_S, wait_until
 from .stand_in_peers import StandIn, StandInLink, StandInPeers, error
-
-PATIENCE_S = 60
 
 
 class Negative(Gadget[Properties]):
@@ -99,7 +98,7 @@ def test_everything_comes_in_the_order_of_the_input(chain, count: int, rows: int
     peers = StandInPeers(**{f"node-{i}": StandIn() for i in range(count)})
     assert values(chain(peers)(readouts(20, rows))) == list(range(20 * rows))
     # What ends them is waited for, but not for ever.
-    _wait(lambda: not [link for peer in peers.peers.values() for link in peer.open])
+    wait_until(lambda: not [link for peer in peers.peers.values() for link in peer.open])
 
 
 def test_the_stock_config_gives_the_images_of_default() -> None:
@@ -182,7 +181,7 @@ def test_an_answer_too_many_is_not_taken_for_another(chain) -> None:
     for item in readouts(4):
         queue.put(item)
         found += values([next(outputs)])
-        _wait(lambda: not bad.open)
+        wait_until(lambda: not bad.open)
     queue.close()
     assert found + values(outputs) == [0, 1, 2, 3]
 
@@ -218,7 +217,8 @@ def test_the_least_loaded_peer_gets_the_work(chain) -> None:
     for item in readouts(30):
         queue.put(item)
     queue.close()
-    _wait(lambda: sum(map(_items, quick.links)) >= 28)  # all but the two that the first one has
+    # All but the two that the first one has.
+    wait_until(lambda: sum(map(_items, quick.links)) >= 28)
     gate.set()
     puller.join(PATIENCE_S)
     assert found == list(range(30))
@@ -236,7 +236,7 @@ def test_idle_links_are_closed_and_opened_again(chain) -> None:
     first, second = readouts(2)
     queue.put(first)
     assert values([next(outputs)]) == [0]
-    _wait(lambda: peer.links[0].over)
+    wait_until(lambda: peer.links[0].over)
     queue.put(second)
     assert values([next(outputs)]) == [1]
     queue.close()
@@ -276,18 +276,3 @@ def test_an_error_of_the_input_is_raised(chain) -> None:
 
     with pytest.raises(ConfigError, match="broken input"):
         list(chain(StandInPeers(a=StandIn()))(items()))
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    _wait(lambda: not [each for each in threading.enumerate() if each.name.startswith("lane ")])
-
-
-def _wait(condition: Callable[[], object]) -> None:
-    ready = threading.Event()
-    for _ in range(PATIENCE_S * 100):
-        if condition():
-            return
-        ready.wait(0.01)
-    raise AssertionError("never came")
