@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
 import httpx
 import pytest
 
+from elastron.cli import serving
 from elastron.fleet.local.folder import Role, StateFolder
 from tests.cli.conftest import PATIENCE_S, RunningServer
 from tests.node.harness import wait_for
+from tests.ports import free_port
 
 
 def test_up_says_where_it_is(server):
@@ -165,3 +168,9 @@ def test_misspelt_settings_are_refused(run, monkeypatch):
     monkeypatch.setenv("ELASTRON_NODE__CAPCITY", "3")
     result = run("node", code=1)
     assert "there is no setting 'capcity'; did you mean 'capacity'?" in result.stderr
+
+
+def test_a_storage_port_that_is_taken_is_passed_over():
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        assert port < serving._free_port(port) <= port + serving._STORAGE_PORTS

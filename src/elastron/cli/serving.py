@@ -39,8 +39,9 @@ from elastron.service.address import Address
 from elastron.service.logs import configure_logging
 from elastron.service.signals import signals
 
-#: Where a storage server listens, and ours too if nobody does.
-STORAGE_PORT = 3333
+#: Where a storage server listens, and ours too if nobody does; else at one of the ports after it,
+#: which the kernel, unlike those of its own choice, gives to no connection meanwhile.
+STORAGE_PORT, _STORAGE_PORTS = 3333, 100
 #: A database of a slow disk is migrated in less.
 START_S = 120.0
 #: After a second signal: how long processes may take to tell their clients, before they are killed.
@@ -388,8 +389,8 @@ def data_folder() -> Path:
 
 
 def _free_port(wanted: int) -> int:
-    """`wanted`, or any free port of loopback if somebody listens there."""
-    for port in (wanted, 0):
+    """`wanted`, or another free port of loopback if somebody listens there."""
+    for port in (*range(wanted, wanted + _STORAGE_PORTS), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
