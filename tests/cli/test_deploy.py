@@ -14,7 +14,7 @@ import pytest
 from elastron.cli import deploying
 from elastron.cloud.port_forward import PortForward, Target
 from elastron.cloud.program import Program
-from tests.cloud.api_server import World
+from tests.cloud.api_world import World
 from tests.cloud.conftest import kubeconfig, world  # noqa: F401  - fixtures
 from tests.helm.harness import CHARTS, program
 
