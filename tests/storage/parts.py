@@ -272,3 +272,21 @@ def answers(url: str) -> bool:
         return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def server(folder: Path, **more: Any) -> Iterator[httpx.Client]:
+    """A client of a server in this process."""
+    settings = StorageSettings(**folder_settings(folder, **more))
+    with (
+        running_server(settings) as url,
+        httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client,
+    ):
+        yield client
+
+
+def create(client: httpx.Client, query: str, body: bytes = b"x", **headers: str) -> dict[str, Any]:
+    """A new blob, as it is answered with."""
+    answer = client.post(f"/v1/blobs/data?{query}", content=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
