@@ -13,7 +13,7 @@ from .harness import HEADER, NodeProcess, check_good_scan, images, scan, wait_fo
 
 def test_health_and_readiness(node: NodeProcess) -> None:
     assert node.get("/healthz").text == "ok\n"
-    assert node.get("/readyz").text == "ready\n"
+    wait_for(lambda: node.get("/readyz").text == "ready\n", what="readiness")
 
 
 def test_sessions(node: NodeProcess) -> None:
@@ -39,6 +39,7 @@ def test_sessions(node: NodeProcess) -> None:
 
 def test_status(node: NodeProcess) -> None:
     wait_for(lambda: not node.sessions(), what="an empty node")
+    wait_for(lambda: node.metric("elastron_idle_workers") == 2, what="idle workers")
     idle = node.get("/status").json()
     assert idle["version"] == elastron.__version__
     assert (idle["capacity"], idle["running"], idle["sessions"]) == (4, 0, 0)
@@ -110,7 +111,7 @@ def test_web_pages_of_others_may_not_change_anything(
             method, node.admin + path, headers=headers, timeout=60, trust_env=False
         )
         assert answer.status_code == 403
-    assert node.get("/readyz").status_code == 200
+    wait_for(lambda: node.get("/readyz").status_code == 200, what="readiness")
 
 
 @pytest.mark.parametrize("path", ["/drain", "/sessions/1/cancel"])

@@ -21,6 +21,7 @@ from .harness import (
     scan,
     stream_config,
     texts,
+    wait_for,
     wire_bytes,
 )
 
@@ -52,7 +53,8 @@ def healthy_after_all(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not texts(answer)
     assert len(images(answer)) == len(sent)
     assert node.get("/healthz").status_code == 200
-    assert node.get("/readyz").status_code == 200
+    # Its next worker may still be on its way.
+    wait_for(lambda: node.get("/readyz").status_code == 200, what="readiness")
     check_good_scan(node.port)
 
 
