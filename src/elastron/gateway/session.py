@@ -22,13 +22,14 @@ from elastron.gateway.attempts import Attempts
 from elastron.gateway.client_side import ClientSide
 from elastron.gateway.ending import PROBE, Ended, conclude
 from elastron.gateway.estimate import session_memory_bytes
+from elastron.gateway.goodbye import Goodbye
 from elastron.gateway.links import Link
 from elastron.gateway.placement import Request
 from elastron.gateway.pools import Class, classify
 from elastron.gateway.relay import Outcome, Phase, Relay
 from elastron.gateway.settings import WhenFull
 from elastron.wire.faults import LOCATION
-from elastron.wire.messages import Close, ConfigName, ConfigXml, Query, Text
+from elastron.wire.messages import ConfigName, ConfigXml, Query
 
 if TYPE_CHECKING:
     from elastron.gateway.server import Gateway
@@ -76,7 +77,6 @@ class Session:
         self._gateway = gateway
         self._settings = settings = gateway.settings
         self._link = link
-        loop = asyncio.get_running_loop()
         self._input = gateway.journal_space.open()
         self._client = ClientSide(link, self._input, settings.limits, self)
         self._relay = Relay(
@@ -89,21 +89,19 @@ class Session:
         )
         self._output = self._attempts.output
         self._answers = Answers(gateway, session_id, self._output)
+        self._goodbye = Goodbye(link, self._client, self._output, settings)
         self._class = Class()
         self._connected = time.monotonic()
-        self._asked: asyncio.Future[bool] = loop.create_future()
-        self._taken: asyncio.Future[None] = loop.create_future()
+        self._asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._received: float | None = None
         self._words: str | None = None
-        self._ending = False
-        self._quiet = False  # nobody is there to hear a goodbye
 
     # --- for the admin --------------------------------------------------------------------------
 
     @property
     def state(self) -> SessionState:
         """Where it is."""
-        if self._ending or self._relay.ended:
+        if self._goodbye.begun or self._relay.ended:
             return SessionState.ENDING
         if not self._client.started:
             return SessionState.HEADER if self._client.config else SessionState.CONFIG
@@ -165,9 +163,9 @@ class Session:
 
     def abort(self) -> None:
         """End it at once; its client is told if it takes a word."""
-        self._quiet = True
+        self._goodbye.unheard = True
         self.cancel("the gateway is stopped")
-        self._nothing_left()
+        self._goodbye.end()
 
     def leave_if_silent(self, reason: str) -> None:
         """End it, telling the client why, if that has said nothing yet."""
@@ -182,8 +180,10 @@ class Session:
             self._client.start()
             if await self._asked:
                 await self._scan()
-            self._ending = True
-            await self._say_goodbye()
+            self._goodbye.begun = True
+            self.outcome = self.outcome or self._relay.outcome or Outcome.OK
+            self.changed()
+            await self._goodbye.say(self._relay.words or self._words)
         except Exception:
             self.outcome = Outcome.FAILED
             self.log.exception("session failed in the gateway")
@@ -203,33 +203,11 @@ class Session:
             )
         )
 
-    async def _say_goodbye(self) -> None:
-        self.outcome = self.outcome or self._relay.outcome or Outcome.OK
-        self.changed()
-        words = self._relay.words or self._words
-        if words is not None:
-            self._output.say(Text(words))
-        if self._client.config is not None or self._client.closed or words is not None:
-            self._output.say(Close())
-        if self._quiet or self._output.client_left:
-            return
-        self._output.when_all_sent(self._nothing_left)
-        # If it goes on sending, its words must not fill the socket's buffers meanwhile.
-        self._client.discard()
-        await self._taken
-        if self._output.client_left:
-            return
-        self._link.end()
-        # What is unread makes a close a reset, which would take the words with it.
-        if self._client.bytes and not (self._client.closed or self._client.eof):
-            self._taken = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._taken}, timeout=self._settings.linger_timeout_s)
-
     async def _end(self) -> None:
         self._client.stop()
         self._output.stop()
         self._link.close()
-        self._nothing_left()
+        self._goodbye.end()
         # What a client that leaves was sent may never be read: for it nothing counts as taken.
         stayed = not (self._output.client_left or self._relay.detached)
         ended = Ended(
@@ -266,7 +244,7 @@ class Session:
     def preamble_failed(self, error: Exception) -> None:
         """See `client_side.Owner`."""
         if isinstance(error, ConnectionLostError) and self._client.bytes == 0:
-            self._quiet = True
+            self._goodbye.unheard = True
             self._no_scan(PROBE, None)
             return
         self.log.warning(str(error))
@@ -301,8 +279,7 @@ class Session:
 
     def client_ended(self) -> None:
         """See `client_side.Owner`."""
-        if self._ending and self._output.pump.idle:
-            self._nothing_left()
+        self._goodbye.client_ended()
 
     def journal_full(self, error: JournalFullError) -> None:
         """See `client_side.Owner`."""
@@ -322,9 +299,9 @@ class Session:
         self._output.client_left = True
         self._output.pump.stop()
         self._link.close()
-        self._nothing_left()
+        self._goodbye.end()
         if not self._client.started:
-            self._quiet = True
+            self._goodbye.unheard = True
             self._no_scan(Outcome.LOST if self._client.bytes else PROBE, None)
             return
         if not self._relay.ended:
@@ -340,10 +317,8 @@ class Session:
 
     def tick(self, now: float) -> None:
         """Look at the time-outs; about once a second."""
-        if self._taken.done():
-            return
-        if self._ending and self._client.discarded_bytes > self._settings.linger_bytes_max:
-            self._nothing_left()
+        self._goodbye.check_flood()
+        if self._goodbye.over:
             return
         config_came = self._client.config_came
         if config_came is not None and now - config_came > _HEADER_WAIT_S:
@@ -352,7 +327,7 @@ class Session:
         if (reason := patience.reader_fault(self._settings, seen, now)) is not None:
             self.log.warning("client gave up on", reason=reason)
             self.gone(reason)
-        elif self._ending:
+        elif self._goodbye.begun:
             return
         elif (error := patience.client_fault(self._settings, seen, now)) is not None:
             self._client.fail(error)
@@ -390,7 +365,3 @@ class Session:
         if not self._asked.done():
             self.outcome, self._words = outcome, words
             self._asked.set_result(False)
-
-    def _nothing_left(self) -> None:
-        if not self._taken.done():
-            self._taken.set_result(None)
