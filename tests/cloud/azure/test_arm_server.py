@@ -51,27 +51,27 @@ def groups(door: Door) -> Any:
 def test_a_cluster_and_a_pool(door: Door, groups: Any) -> None:
     azure = client(ContainerServiceClient, door)
     clusters = azure.managed_clusters
-    made = clusters.begin_create_or_update("scans-rg", "scans", CLUSTER).result(30)
+    made = clusters.begin_create_or_update("scans-rg", "scans", CLUSTER).result(120)
     assert made.provisioning_state == "Succeeded"
     assert made.identity_profile["kubeletidentity"].object_id
     body = {"properties": {"vmSize": "Standard_D8s_v5", "count": 2, "mode": "User"}}
-    pool = azure.agent_pools.begin_create_or_update("scans-rg", "scans", "more", body).result(30)
+    pool = azure.agent_pools.begin_create_or_update("scans-rg", "scans", "more", body).result(120)
     assert pool.count == 2
     assert {one.name for one in azure.agent_pools.list("scans-rg", "scans")} == {"system", "more"}
     (credentials,) = clusters.list_cluster_user_credentials("scans-rg", "scans").kubeconfigs
     assert b"current-context: scans" in bytes(credentials.value)
-    azure.agent_pools.begin_delete("scans-rg", "scans", "more").result(30)
-    clusters.begin_delete("scans-rg", "scans").result(30)
+    azure.agent_pools.begin_delete("scans-rg", "scans", "more").result(120)
+    clusters.begin_delete("scans-rg", "scans").result(120)
     with pytest.raises(ResourceNotFoundError):
         clusters.get("scans-rg", "scans")
-    groups.begin_delete("scans-rg").result(30)
+    groups.begin_delete("scans-rg").result(120)
     assert door.azure.named() == []
 
 
 def test_an_account_by_location(door: Door, groups: Any) -> None:
     accounts = client(StorageManagementClient, door).storage_accounts
     body = {"location": "westus2", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
-    made = accounts.begin_create("scans-rg", "scanssa", body).result(30)
+    made = accounts.begin_create("scans-rg", "scanssa", body).result(120)
     assert made.provisioning_state == "Succeeded"
     assert made.primary_endpoints.blob == "https://scanssa.blob.core.windows.net/"
     accounts.delete("scans-rg", "scanssa")
@@ -83,7 +83,7 @@ def test_a_network_and_its_pages(door: Door, groups: Any) -> None:
     door.page = 2
     for name in ("a", "b", "c", "d", "e"):
         body = {"location": "westus2", "properties": {"subnets": []}}
-        networks.begin_create_or_update("scans-rg", name, body).result(30)
+        networks.begin_create_or_update("scans-rg", name, body).result(120)
     assert [one.name for one in networks.list("scans-rg")] == ["a", "b", "c", "d", "e"]
 
 
@@ -94,7 +94,7 @@ def test_failures_as_they_read_them(door: Door, groups: Any, azure: Azure) -> No
         "message": "The requested size is not available.",
     }
     with pytest.raises(HttpResponseError, match="SkuNotAvailable"):
-        clusters.begin_create_or_update("scans-rg", "scans", CLUSTER).result(30)
+        clusters.begin_create_or_update("scans-rg", "scans", CLUSTER).result(120)
     with pytest.raises(HttpResponseError) as caught:
         clusters.begin_create_or_update("nowhere", "scans", CLUSTER)
     assert caught.value.error.code == "ResourceGroupNotFound"
