@@ -83,7 +83,7 @@ async def test_through_a_real_stunnel_server(tmp_path: Path) -> None:
             heard = await in_thread(partial(_echo, opened.address.port, data))
             assert heard == data
             assert opened.problem is None
-        assert 'PSK identity "site-a"' in log.read_text()
+        await in_thread(lambda: until(lambda: 'PSK identity "site-a"' in log.read_text()))
 
 
 def _echo(port: int, data: bytes) -> bytes:

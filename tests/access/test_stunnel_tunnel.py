@@ -91,7 +91,7 @@ async def test_through_a_real_stunnel_server(tmp_path: Path) -> None:
             folder = Path(opened._folder.name)
             assert modes(folder) == {"": 0o700, "stunnel.secrets": 0o600}
         assert modes(folder) == {}
-        assert 'PSK identity "site-a"' in log.read_text()
+        await in_thread(lambda: until(lambda: 'PSK identity "site-a"' in log.read_text()))
 
 
 async def test_wrong_and_unknown_keys(tmp_path: Path) -> None:
