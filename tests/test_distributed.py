@@ -271,21 +271,30 @@ def test_no_node_at_all(fleet: Fleet, expected: list[Image]) -> None:
 def test_nodes_that_are_all_parents_do_not_wait_for_each_other(
     fleet: Fleet, expected: list[Image]
 ) -> None:
-    """Every place of every node is a parent's; more than one waits for the others' places."""
-    fleet.list(*fleet.nodes)
+    """Every place of every node is a parent's, so at first nobody takes a part of another's."""
+    parents = fleet.nodes[:3]
+    fleet.list(*parents)
     found: dict[int, list[Image]] = {}
 
-    def send(number: int, node: NodeProcess) -> None:
-        found[number] = reconstruct(node, "distributed_default.xml")
+    def send(number: int, peer: Peer) -> None:
+        answer = peer.send(scan(REPETITIONS), Close()).receive()
+        assert not texts(answer)
+        found[number] = images(answer)
 
-    threads = [
-        threading.Thread(target=send, args=(number, node))
-        for number, node in enumerate(2 * fleet.nodes[:3])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(240)
+    def at_each(count: int) -> bool:
+        return all(len(node.sessions()) == count for node in parents)
+
+    with contextlib.ExitStack() as stack:
+        wait_for(lambda: at_each(0), what="the end of what was there before")
+        peers = [stack.enter_context(node.connect()) for node in 2 * parents]
+        for peer in peers:
+            peer.send(ConfigName("distributed_default.xml"), HeaderXml(HEADER))
+        wait_for(lambda: at_each(2), what="two parents at each node")
+        threads = [threading.Thread(target=send, args=each) for each in enumerate(peers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
     assert len(found) == 6
     for each in found.values():
         assert_same(each, expected)
