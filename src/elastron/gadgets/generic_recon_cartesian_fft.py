@@ -7,23 +7,22 @@ Behaviour follows Gadgetron 4.7.2: channels are combined with Inati's coil maps.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from elastron.gadgets.base import Hybrid, Item, Properties
+from elastron.gadgets.coil_map_properties import CoilMapProperties
 from elastron.gadgets.generic_recon_base import (
     CalibrationMode,
     DataRole,
     EncodingInfo,
     GenericReconGadget,
-    GenericReconProperties,
     sampled_lines,
 )
 from elastron.mrd.acquisition import ReadoutDomain
 from elastron.mrd.buffers import DataBuffered, ReconBit, ReconData
-from elastron.recon import coil_maps
 from elastron.recon.calibration import coil_map_images
 from elastron.recon.combination import coarse, coarse_images, combine, hanning_smoothed
 from elastron.recon.fft import fft, ifft
@@ -34,16 +33,11 @@ COARSE_FROM = 256
 _SELF_CALIBRATING = {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION}
 
 
-class CartesianFFTProperties(GenericReconProperties):
-    """Series of the images, and how coil maps are made.
+class CartesianFFTProperties(CoilMapProperties):
+    """Properties of `GenericReconCartesianFFTGadget`.
 
     Attributes:
         image_series: base of the series numbers: images + 1 for the first encoding space.
-        coil_map_algorithm: `Walsh` is an addition to the original's two.
-        coil_map_kernel_size_readout: window of the coil maps in x and y.
-        coil_map_kernel_size_phase: window in z.
-        coil_map_num_iter: iterations of Inati_Iter.
-        coil_map_thres_iter: relative change at which Inati_Iter stops.
         coil_map_matrix: an addition to the original's: from `COARSE_FROM` pixels on, coil maps
             are estimated on a grid halved in y and x for as long as it has this many, with half
             the window there; 0 for the full grid, as in the original. Coarser maps are nearer to
@@ -51,12 +45,6 @@ class CartesianFFTProperties(GenericReconProperties):
             sixtieth.
     """
 
-    image_series: int = 0
-    coil_map_algorithm: Literal["Inati", "Inati_Iter", "Walsh"] = "Inati"
-    coil_map_kernel_size_readout: int = Field(7, ge=1)
-    coil_map_kernel_size_phase: int = Field(5, ge=1)
-    coil_map_num_iter: int = Field(10, ge=1)
-    coil_map_thres_iter: float = Field(1e-4, ge=0)
     coil_map_matrix: int = Field(32, ge=0)
 
 
@@ -142,18 +130,10 @@ class GenericReconCartesianFFTGadget(GenericReconGadget[CartesianFFTProperties])
 
     def _coil_map(self, images: np.ndarray, full: np.ndarray) -> np.ndarray:
         """Maps from images, which may be coarser than the `full` ones."""
-        p, threads = self.properties, self.context.threads
-        size = p.coil_map_kernel_size_readout
+        size = self.properties.coil_map_kernel_size_readout
         if images.shape != full.shape:
             size = max(min(size, 3), size // 2)
-        window = (size, p.coil_map_kernel_size_phase)
-        if p.coil_map_algorithm == "Inati_Iter":
-            return coil_maps.inati_iterative(
-                images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
-            )
-        if p.coil_map_algorithm == "Walsh":
-            return coil_maps.walsh(images, window, threads=threads)
-        return coil_maps.inati(images, window, threads=threads)
+        return self.properties.coil_map(images, size, threads=self.context.threads)
 
 
 def is_whole(reference: DataBuffered, data: DataBuffered) -> bool:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from elastron.errors import DataError
 from elastron.gadgets.base import Context, Hybrid, Item, Properties
+from elastron.gadgets.coil_map_properties import CoilMapProperties
 from elastron.gadgets.generic_recon_base import (
     CalibrationMode,
     DataRole,
     EncodingInfo,
     GenericReconGadget,
-    GenericReconProperties,
     sampled_lines,
     slices_of,
     snr_scaling,
 )
 from elastron.mrd.acquisition import ReadoutDomain
 from elastron.mrd.buffers import DataBuffered, ImageArray, ReconBit, ReconData
-from elastron.recon import coil_maps
 from elastron.recon.calibration import coil_map_images
 from elastron.recon.combination import interpolated
 from elastron.recon.eigen_channels import count_kept
@@ -37,17 +36,12 @@ from elastron.recon.grappa import (
 from elastron.recon.undersampled import unmixed_image
 
 
-class CartesianGrappaProperties(GenericReconProperties):
+class CartesianGrappaProperties(CoilMapProperties):
     """Properties of `GenericReconCartesianGrappaGadget`.
 
     Attributes:
         image_series: base of the series numbers: images + 1, g-factor + 20, SNR + 300 for the
             first encoding space.
-        coil_map_algorithm: `Walsh` is an addition to the original's two.
-        coil_map_kernel_size_readout: window of the coil maps in x and y.
-        coil_map_kernel_size_phase: window in z.
-        coil_map_num_iter: iterations of Inati_Iter.
-        coil_map_thres_iter: relative change at which Inati_Iter stops.
         coil_map_matrix: an addition to the original's: coil maps are estimated on a grid halved
             in y and x, with half the window, and interpolated, for as long as it has so many
             pixels and at least twice the calibration lines; 0 for the full grid, as in the
@@ -65,12 +59,6 @@ class CartesianGrappaProperties(GenericReconProperties):
         downstream_coil_compression_num_modesKept: if positive, channels to fit.
     """
 
-    image_series: int = 0
-    coil_map_algorithm: Literal["Inati", "Inati_Iter", "Walsh"] = "Inati"
-    coil_map_kernel_size_readout: int = Field(7, ge=1)
-    coil_map_kernel_size_phase: int = Field(5, ge=1)
-    coil_map_num_iter: int = Field(10, ge=1)
-    coil_map_thres_iter: float = Field(1e-4, ge=0)
     coil_map_matrix: int = Field(128, ge=0)
     send_out_gfactor: bool = False
     send_out_snr_map: bool = False
@@ -253,16 +241,8 @@ class GenericReconCartesianGrappaGadget(GenericReconGadget[CartesianGrappaProper
             in {CalibrationMode.INTERLEAVED, CalibrationMode.NO_ACCELERATION},
             threads=self.context.threads,
         )
-        window = (size, p.coil_map_kernel_size_phase)
         # One thread: the arrays are so small that threads would wait for the interpreter.
-        if p.coil_map_algorithm == "Inati_Iter":
-            maps = coil_maps.inati_iterative(
-                images, window, iterations=p.coil_map_num_iter, tolerance=p.coil_map_thres_iter
-            )
-        elif p.coil_map_algorithm == "Walsh":
-            maps = coil_maps.walsh(images, window)
-        else:
-            maps = coil_maps.inati(images, window)
+        maps = p.coil_map(images, size)
         return interpolated(maps, fold) if fold > 1 else maps
 
     def _unmixed(
