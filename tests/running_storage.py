@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.patience import Patience
 from tests.ports import free_port
 
 WAIT_S = 120.0
@@ -25,13 +26,13 @@ def storage_server(folder: Path) -> Iterator[str]:
     kept = ["--database", str(folder / "metadata.db"), "--blobs", str(folder / "blobs")]
     process = subprocess.Popen([*command, *kept, "--log-level", "warn"])
     try:
-        deadline = time.monotonic() + WAIT_S
+        patience = Patience(WAIT_S)
         while True:
             assert process.poll() is None, "the storage server did not start"
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"http://{address}/healthcheck", trust_env=False).is_success:
                     break
-            assert time.monotonic() < deadline
+            assert patience.lasts()
             time.sleep(0.05)
         yield f"http://{address}"
     finally:

@@ -28,6 +28,7 @@ from elastron.fleet.settings import ScheduleRule
 from elastron.service.address import Address
 from elastron.service.http import http_server
 from tests.fleet.kubernetes.conftest import LEASES, NAMESPACE, PODS, SCALERS, SLICES, cluster, pod
+from tests.patience import Patience
 
 __all__ = ["cluster"]  # a fixture
 
@@ -91,9 +92,10 @@ def _pages(controller: Controller) -> httpx.AsyncClient:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.02)
+    patience = Patience(60)
+    while not true():
+        assert patience.lasts()
+        await asyncio.sleep(0.02)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from elastron.autoscaler.view import Load
 from elastron.errors import ElastronError
 from elastron.fleet.model import Demand, Node, NodeState
 from elastron.fleet.settings import FleetSettings, parse_fleet
+from tests.patience import Patience
 
 FLEET = """
 pools: {default: {min: 1, max: 6}}
@@ -153,9 +154,10 @@ async def test_the_loop_survives_a_backend_that_cannot(world):
 
     full = Full()
     running = asyncio.create_task(full.autoscaler().run())
-    async with asyncio.timeout(60):
-        while not full.there:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    patience = Patience(60)
+    while not full.there:
+        assert patience.lasts()
+        await asyncio.sleep(0.01)
     running.cancel()
 
 

@@ -15,7 +15,7 @@ from elastron.client import Client, parse_address
 from elastron.errors import ConnectError
 from tests.cli.conftest import PATIENCE_S, RunningServer
 from tests.cli.local_cluster import RELEASE, LocalCluster
-from tests.node.harness import wait_for
+from tests.patience import wait_for
 
 FLEET = """
 poll_s: 0.1

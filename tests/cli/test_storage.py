@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from typer.testing import CliRunner
 from elastron.cli.storage import app
 from elastron.errors import ElastronError
 from tests.cli.conftest import PATIENCE_S
+from tests.patience import wait_for
 
 SERVE = """
 from elastron.cli.storage import mrd_storage_server
@@ -180,10 +180,7 @@ def test_a_token_and_the_originals_flags(tmp_path: Path) -> None:
 def test_our_variables_win_over_the_originals(tmp_path: Path) -> None:
     ours = tmp_path / "ours.db"
     started = Server(tmp_path, "-p", ELASTRON_STORAGE__DATABASE=str(ours))
-    deadline = time.monotonic() + PATIENCE_S
-    while not ours.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(ours.exists, what="our database", timeout_s=PATIENCE_S)
     assert "storage server listens" in started.first
     assert not started.first.startswith("{"), "pretty logs are for people"
     started.end()

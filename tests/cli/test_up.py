@@ -15,7 +15,7 @@ import pytest
 from elastron.cli import serving
 from elastron.fleet.local.folder import Role, StateFolder
 from tests.cli.conftest import PATIENCE_S, RunningServer
-from tests.node.harness import wait_for
+from tests.patience import wait_for
 from tests.ports import free_port
 
 

@@ -17,7 +17,7 @@ import pytest
 from elastron.cloud.kubectl import Kubectl
 from elastron.cloud.port_forward import PortForward
 from elastron.errors import RemoteError
-from tests.node.harness import wait_for
+from tests.patience import wait_for
 from tests.ports import free_port
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.helm.harness import CHARTS, named, render
-from tests.node.harness import wait_for
+from tests.patience import wait_for
 
 README = CHARTS / "gadgetron" / "examples" / "original-readme.yaml"
 WAIT_S = 120.0

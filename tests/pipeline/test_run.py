@@ -16,6 +16,7 @@ from elastron.gadgets.branching import Branch, Merge, Streams
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.pipeline import Chain, ItemQueue, run
 from elastron.wire.messages import Text
+from tests.patience import wait_for
 
 from .conftest import Register
 from .data import batch, number
@@ -96,10 +97,7 @@ def gadgets(register: Register) -> None:
 def no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
-    deadline = time.monotonic() + 60
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_for(lambda: threading.active_count() <= before, what="the end of all threads")
 
 
 def parallel(

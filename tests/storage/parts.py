@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 
 from elastron.storage import StorageSettings, serve
+from tests.patience import Patience
 from tests.ports import free_port
 
 PARTS = Path(os.environ.get("ELASTRON_TEST_PARTS", "/opt/elastron-test-parts"))
@@ -43,10 +44,9 @@ uvloop.run(serve(settings, on_ready=lambda url: print(url, flush=True)))
 
 
 def wait_until(ready: Callable[[], bool], what: str, limit_s: float = START_S) -> None:
-    deadline = time.monotonic() + limit_s
+    patience = Patience(limit_s)
     while not ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
+        assert patience.lasts(), what
         time.sleep(0.05)
 
 

@@ -20,6 +20,7 @@ import httpx
 
 from elastron.fleet.local.folder import Record, Role, StateFolder
 from elastron.wire.messages import Close, HeaderXml, Text
+from tests import patience
 from tests.node import harness as node_harness
 from tests.node.harness import HEADER, Peer, install_gadgets, scan, stream_config
 
@@ -44,7 +45,7 @@ PATIENT = {
 
 def wait_for(found: Callable[[], Any], *, what: str, timeout_s: float = PATIENCE_S) -> Any:
     """What `found()` gives, once it is true."""
-    return node_harness.wait_for(found, what=what, timeout_s=timeout_s)
+    return patience.wait_for(found, what=what, timeout_s=timeout_s)
 
 
 class Fleet:

@@ -18,6 +18,7 @@ from elastron.fleet.local.backend import LocalBackend
 from elastron.fleet.local.folder import Order, Role
 from elastron.fleet.local.template import NodeTemplate
 from elastron.fleet.model import Node, NodeState
+from tests.patience import Patience
 
 PATIENCE_S = 60
 TEMPLATE = NodeTemplate({"capacity": 1}, capabilities=frozenset({"gpu"}))
@@ -34,19 +35,21 @@ def make(folder, launcher, monkeypatch) -> Callable[..., LocalBackend]:
 
 
 async def until(condition: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(PATIENCE_S):
-        while not (value := condition()):  # noqa: ASYNC110 - of other processes
-            await asyncio.sleep(0.01)
+    patience = Patience(PATIENCE_S)
+    while not (value := condition()):
+        assert patience.lasts()
+        await asyncio.sleep(0.01)
     return value
 
 
 async def until_nodes(backend: LocalBackend, *states: NodeState) -> list[Node]:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            nodes = await backend.nodes()
-            if sorted(node.state for node in nodes) == sorted(states):
-                return nodes
-            await asyncio.sleep(0.01)
+    patience = Patience(PATIENCE_S)
+    while True:
+        nodes = await backend.nodes()
+        if sorted(node.state for node in nodes) == sorted(states):
+            return nodes
+        assert patience.lasts(), nodes
+        await asyncio.sleep(0.01)
 
 
 def listed(folder) -> list[str]:
@@ -123,11 +126,12 @@ async def test_a_crashed_node_is_forgotten_and_counted(folder, make):
 async def test_nodes_that_cannot_start_are_tried_ever_more_rarely(make, monkeypatch, how):
     monkeypatch.setattr(backoff_module, "PAUSES_S", (0.0, 0.1, 600.0))
     async with make(default=NodeTemplate({"how": how})) as backend:
-        async with asyncio.timeout(PATIENCE_S):
-            while backend.crashes["default"] < 3:
-                if not await backend.nodes():
-                    await backend.start("default", 1)
-                await asyncio.sleep(0.01)
+        patience = Patience(PATIENCE_S)
+        while backend.crashes["default"] < 3:
+            if not await backend.nodes():
+                await backend.start("default", 1)
+            assert patience.lasts()
+            await asyncio.sleep(0.01)
         started = backend.starts["default"]
         for _ in range(20):
             await backend.start("default", 1)

@@ -4,9 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 from elastron.fleet.local.identity import Identity
+from tests.patience import wait_for
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -18,10 +18,7 @@ def test_a_process_is_known_while_it_lives():
     assert identity.alive
     assert identity == Identity.of(process.pid)
     assert identity.signal(signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while identity.alive and time.monotonic() < deadline:  # a zombie is not alive
-        time.sleep(0.01)
-    assert not identity.alive
+    wait_for(lambda: not identity.alive, what="its end")  # a zombie is not alive
     assert Identity.of(process.pid) is None
     process.wait()
     assert not identity.signal(signal.SIGKILL)

@@ -10,6 +10,7 @@ from elastron.errors import ElastronError
 from elastron.fleet.local.folder import Record, Role
 from elastron.fleet.local.keeper import Keeper
 from elastron.fleet.local.stopping import stop_fleet
+from tests.patience import Patience
 
 
 @pytest.fixture
@@ -28,9 +29,10 @@ def make(folder, launcher):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - of other processes
-            await asyncio.sleep(0.01)
+    patience = Patience(60)
+    while not condition():
+        assert patience.lasts()
+        await asyncio.sleep(0.01)
 
 
 async def test_it_runs_and_ends(folder, make):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from benchmarks.fleet import compare
 
 #: Ten minutes when asked for; the longer the run, the less chance decides.
@@ -44,6 +45,7 @@ def watched() -> Iterator[Clock]:
         clock.join()
 
 
+@pytest.mark.timeout(900)
 def test_the_simulator_agrees_with_a_real_fleet():
     with watched() as clock:
         found = compare(600 if LONG else 16)
