@@ -227,9 +227,9 @@ class NodeProcess:
 
 
 def whole_lines(log: Path) -> list[dict[str, Any]]:
-    """A JSON log's lines, without one that is still being written."""
+    """A JSON log's lines, without one that is still being written, and what else came to stderr."""
     whole = log.read_text().rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines() if line]
+    return [json.loads(line) for line in whole.splitlines() if line[:1] == "{"]
 
 
 def wait_for(found: Any, *, what: str, timeout_s: float = 60) -> Any:

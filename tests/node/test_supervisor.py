@@ -305,6 +305,7 @@ def test_a_supervisor_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> No
         assert len(_processes_of(tmp_path)) >= 3
         node.process.kill()
         wait_for(lambda: not _processes_of(tmp_path), what="no process left")
+        assert "Warning" not in node.log_path.read_text()
 
 
 def _processes_of(folder: Path) -> list[psutil.Process]:

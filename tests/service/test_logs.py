@@ -8,13 +8,14 @@ import sys
 import pytest
 
 CODE = """
-import structlog
+import structlog, warnings
 from elastron.service.logs import configure_logging
 from elastron.service.logs import LogFormat
 configure_logging(LogFormat("{format}"), "{level}")
 log = structlog.get_logger().bind(session="ab")
 log.debug("small")
 log.info("Connection state: [CONFIG]")
+warnings.warn("an odd thing", RuntimeWarning)
 try:
     1 / 0
 except ZeroDivisionError:
@@ -35,11 +36,13 @@ def lines(log_format: str, level: str) -> list[str]:
 @pytest.mark.parametrize("log_format", ["json", "auto"])
 def test_json_has_one_line_an_event(log_format: str) -> None:
     events = [json.loads(line) for line in lines(log_format, "info")]
-    assert [event["event"] for event in events] == ["Connection state: [CONFIG]", "broken"]
+    said = ["Connection state: [CONFIG]", "Python warns", "broken"]
+    assert [event["event"] for event in events] == said
     assert events[0]["session"] == "ab"
     assert events[0]["level"] == "info"
     assert events[0]["timestamp"].endswith("Z")
-    assert "ZeroDivisionError" in events[1]["exception"]
+    assert (events[1]["kind"], events[1]["reason"]) == ("RuntimeWarning", "an odd thing")
+    assert "ZeroDivisionError" in events[2]["exception"]
 
 
 def test_console_is_for_people() -> None:

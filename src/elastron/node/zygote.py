@@ -115,7 +115,8 @@ def _become_worker(
         channel.close()
         for end in wake:
             os.close(end)
-        worker.main(Channel(socket.socket(fileno=fd)), settings, pages)
+        ours = Channel(socket.socket(fileno=fd))  # open until the process ends: its end is told so
+        worker.main(ours, settings, pages)
         status = 0
     except BaseException:  # the zygote's loop must never run in a child
         structlog.get_logger().exception("worker failed")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from enum import StrEnum
+from typing import TextIO
 
 import structlog
 
@@ -29,7 +31,7 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
     """Set structlog up for this process.
 
     Whole lines are written with one call each, so that those of several processes on one stderr
-    do not mix.
+    do not mix. Python's warnings, which libraries switch on, become such lines too.
     """
     console = log_format is LogFormat.CONSOLE or (
         log_format is LogFormat.AUTO and sys.stderr.isatty()
@@ -49,3 +51,19 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    warnings.showwarning = _warned
+
+
+def _warned(  # noqa: PLR0917 - its signature
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """As `warnings.showwarning`."""
+    if not sys.is_finalizing():
+        structlog.get_logger().warning(
+            "Python warns", kind=category.__name__, reason=str(message), at=f"{filename}:{lineno}"
+        )
