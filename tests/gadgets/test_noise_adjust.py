@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from elastron.blobs.memory import MemoryBlobStore
 from elastron.errors import ConfigError, DataError, StorageError, StorageUnavailableError
+from elastron.gadgets.asymmetric_echo_adjust_ro import AsymmetricEchoAdjustROGadget
+from elastron.gadgets.base import Properties
 from elastron.gadgets.noise_adjust import NoiseAdjustGadget, NoiseAdjustProperties
 from elastron.gadgets.noise_summary import NoiseSummaryGadget, NoiseSummaryProperties
-from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
+from elastron.gadgets.remove_ro_oversampling import RemoveROOversamplingGadget
+from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, written_headers
 from elastron.wire.messages import DependencyQuery, Text
 from tests.gadgets.scan_parts import batch, context, header
 
@@ -201,3 +205,28 @@ def test_summary_of_a_stored_noise_scan():
 def test_summary_of_an_unknown_noise_scan_says_failed():
     for store in (None, MemoryBlobStore()):
         assert summary(store, noise_file="a_b_c_d") == {"status": ["failed"]}
+
+
+def test_mixing_may_be_left_to_the_gadget_that_crops():
+    data = noise(6, 64)
+    items = [batch(noise(), flags=NOISE), batch(data)]
+    oversampled = replace(context(scan_header()), mixing_later=True)
+    gadget = NoiseAdjustGadget(NoiseAdjustProperties(), oversampled)
+    (left,) = gadget(items)
+    np.testing.assert_array_equal(left.data, data)
+    assert left.mixing.shape == (4, 4)
+    with pytest.raises(DataError, match="still to be mixed"):
+        written_headers(left)
+    ((whitened,), _) = run(items)
+    for whole in (False, True):  # with a crop, and without any
+        crop = RemoveROOversamplingGadget(
+            Properties(), context(header((64, 8, 1), oversampling=1 if whole else 2))
+        )
+        (expected,) = crop([whitened])
+        (result,) = crop([left])
+        assert result.mixing is None
+        assert result.data.shape == (6, 4, 64 if whole else 32)
+        np.testing.assert_allclose(result.data, expected.data, atol=1e-5)
+    echo = AsymmetricEchoAdjustROGadget(Properties(), context(header((64, 8, 1))))
+    (padded,) = echo([replace(left, data=data[..., 16:])])
+    assert padded.mixing is left.mixing

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,19 @@ def test_images_come_while_the_scan_goes_on(running: Running) -> None:
     assert first[:2] == (1022).to_bytes(2, "little")
     running.client.send(Close())
     running.client.socket.recv(100_000)
+
+
+def test_an_error_of_the_gadgets_that_work_while_data_come(running: Running) -> None:
+    short = scan()
+    short = replace(short, data=short.data[..., :1].copy())  # nothing is left of it after the crop
+    running.client.send(DEFAULT, HeaderXml(HEADER), short, scan(first=1), Close())
+    answer = running.answer()
+    assert "RemoveROOversampling: a readout of 1 samples" in texts(answer)
+    assert texts(answer).startswith("[Connection Main Thread/")
+    assert images(answer) == []
+    assert answer[-1] == Close()
+    assert running.report["outcome"] == "error"
+    assert len(running.report["errors"]) == 1
 
 
 def test_the_inline_config_has_no_name(running: Running) -> None:

@@ -215,3 +215,24 @@ def test_gadgets_are_told_what_may_follow(chain_of: ChainOf, register: Register)
         told.clear()
         chain_of(stream)
         assert told == [expected], stream
+
+
+def test_channels_are_mixed_where_they_are_fewest(chain_of: ChainOf, register: Register) -> None:
+    told: list[bool] = []
+
+    class Mixer(Gadget[Properties]):
+        def __init__(self, properties: Properties, context: Context) -> None:
+            super().__init__(properties, context)
+            told.append(context.mixing_later)
+
+    register(Mixer)
+    crop = gadget("RemoveROOversamplingGadget")
+    echo = gadget("AsymmetricEchoAdjustROGadget")
+    for stream in (
+        gadget("Mixer") + echo + crop,
+        gadget("Mixer") + crop,
+        gadget("Mixer") + gadget("CoilReductionGadget") + crop,
+        gadget("Mixer") + echo,
+    ):
+        chain_of(stream)
+    assert told == [True, True, False, False]

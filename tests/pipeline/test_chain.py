@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -55,6 +56,14 @@ class Wrap(Gadget[Properties]):
             raise RuntimeError("I did not do it") from error
 
 
+class Early(Twice):
+    streaming = True
+
+
+class RaiseEarly(RaiseValue):
+    streaming = True
+
+
 class RaiseAtFinish(Gadget[Properties]):
     def finish(self) -> Iterable[Item]:
         raise KeyError("x")
@@ -71,7 +80,7 @@ def gadget(name: str, label: str = "") -> str:
 
 @pytest.fixture(autouse=True)
 def gadgets(register: Register) -> None:
-    register(Pass, Twice, RaiseValue, RaiseData, Wrap, RaiseAtFinish, TakeOne)
+    register(Pass, Twice, Early, RaiseEarly, RaiseValue, RaiseData, Wrap, RaiseAtFinish, TakeOne)
 
 
 def test_items_flow_in_order_and_lazily(chain_of: ChainOf) -> None:
@@ -178,3 +187,41 @@ def test_closing_the_output_ends_every_gadget(chain_of: ChainOf, register: Regis
     outputs.close()  # type: ignore[attr-defined]
     assert len(ended) == 2
     assert not queue.put(batch(1))
+
+
+# --- in two threads ------------------------------------------------------------------------------
+
+
+def test_head_and_tail_are_the_chain(chain_of: ChainOf) -> None:
+    stream = gadget("Early") + gadget("Early") + gadget("Twice") + gadget("Early")
+    chain = chain_of(stream)
+    assert chain.streaming == 2
+    whole = [type(item) for item in chain([batch(1)])]
+    head = list(chain_of(stream).head([batch(1)]))
+    assert len(head) == 4 + 2
+    assert [type(item) for item in chain.tail(head)] == whole
+
+
+def test_a_chain_may_be_all_head_or_all_tail(chain_of: ChainOf) -> None:
+    for stream, streaming in ((gadget("Early"), 1), (gadget("Twice"), 0)):
+        chain = chain_of(stream)
+        assert chain.streaming == streaming
+        assert len(list(chain.tail(chain.head([batch(1)])))) == 3
+
+
+def test_an_error_of_the_head_passes_by_the_tail(chain_of: ChainOf) -> None:
+    chain = chain_of(gadget("RaiseEarly", "First") + gadget("Wrap") + gadget("Twice"))
+    queue = ItemQueue()
+
+    def work() -> None:
+        try:
+            for item in chain.head([batch(1)]):
+                queue.put(item)
+        except ReconstructionError as error:
+            queue.abort(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with pytest.raises(ReconstructionError, match=r"main/First\] ERROR: ValueError: shapes"):
+        list(chain.tail(queue))
+    thread.join(60)

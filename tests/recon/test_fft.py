@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elastron.recon.fft import fft, flip_alternate_signs, ifft
+from elastron.recon.fft import copy_alternate_signs, fft, flip_alternate_signs, ifft
 
 
 def complex_noise(rng, *shape):
@@ -102,6 +102,16 @@ def test_flip_alternate_signs(negate):
     y = x.copy()
     flip_alternate_signs(y, (1, 2), negate=negate)
     np.testing.assert_array_equal(y, x * signs.astype(np.float32))
+
+
+@pytest.mark.parametrize("negate", [False, True])
+def test_copy_alternate_signs_between_parts_of_arrays(negate):
+    x = np.arange(24, dtype=np.complex64).reshape(2, 12) * (1 - 2j)
+    out = np.zeros((2, 9), np.complex64)
+    copy_alternate_signs(x[:, 5:], out[:, :7], negate=negate)
+    signs = (-1.0) ** (np.arange(7) + negate)
+    np.testing.assert_array_equal(out[:, :7], x[:, 5:] * signs)
+    assert not out[:, 7:].any()
 
 
 def test_other_array_namespaces():

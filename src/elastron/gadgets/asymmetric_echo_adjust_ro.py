@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from elastron.errors import DataError
-from elastron.gadgets.base import Context, Gadget, Item, Properties
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
 
 
@@ -20,6 +20,8 @@ class AsymmetricEchoAdjustROGadget(Gadget[Properties]):
     """
 
     accepts = (AcquisitionBatch,)
+    streaming = True
+    mixing = Hybrid.PASSES
 
     def __init__(self, properties: Properties, context: Context) -> None:
         super().__init__(properties, context)
@@ -28,6 +30,8 @@ class AsymmetricEchoAdjustROGadget(Gadget[Properties]):
     def process(self, item: AcquisitionBatch) -> Iterable[Item]:
         """Pad one batch; readouts of different centre or encoding space are split."""
         headers = item.headers
+        if len(item) and _is_complete(item):
+            return (item,)
         noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
         runs = item.runs(headers["center_sample"], headers["encoding_space_ref"], noise)
         return [self._padded(run) for run in runs]
@@ -63,3 +67,10 @@ class AsymmetricEchoAdjustROGadget(Gadget[Properties]):
             padded[:, before : before + n_samples] = trajectory
             trajectory = padded
         return replace(batch, headers=headers, data=data, trajectory=trajectory)
+
+
+def _is_complete(batch: AcquisitionBatch) -> bool:
+    """Whether no readout lacks samples, as in nearly every scan."""
+    n_samples = batch.data.shape[-1]
+    centre = batch.headers["center_sample"]
+    return bool(((centre == n_samples / 2) | (centre >= n_samples)).all())

@@ -2,7 +2,8 @@
 
 A gadget turns an iterator of items into an iterator of items. It is built once a scan, from its
 properties and the scan's context, and called once. It does no I/O but through its context, keeps
-no global state, and needs no threads: the chain pulls, so a slow gadget slows the sender.
+no global state, and needs no threads: the chain pulls, so a slow gadget slows the sender. A
+chain's first gadgets may be called by another thread than the rest (`Gadget.streaming`).
 """
 
 from __future__ import annotations
@@ -45,10 +46,14 @@ EncodingCounter = Literal[
 
 
 class Hybrid(enum.Enum):
-    """How a gadget treats items whose readout axis is already in image space."""
+    """How a gadget treats items that are halfway: of which a later gadget does the second half.
 
-    NO = "no"  # it needs k-space
-    PASSES = "passes"  # it works on either and leaves the domain as it is
+    That is cheaper where two gadgets undo each other's transforms, or one shrinks what the other
+    works on.
+    """
+
+    NO = "no"  # it needs them whole
+    PASSES = "passes"  # it works on either and leaves them as they are
     CONSUMES = "consumes"  # it works on either and puts out something else, e.g. images
 
 
@@ -61,6 +66,7 @@ class Context:
         config_name: for messages; `<inline>` when it came by value.
         storage: dependencies (noise covariance, ...); None when storage is off.
         hybrid_output: the gadgets that follow take items whose readout is in image space.
+        mixing_later: one of the gadgets that follow multiplies channels by a batch's `mixing`.
         threads: for FFTs and linear algebra within this session.
         parameters: settings of this node for gadgets (e.g. `dump_folder`).
         log: bound with the session's id; never log patient fields.
@@ -70,6 +76,7 @@ class Context:
     config_name: str = "<inline>"
     storage: BlobStore | None = None
     hybrid_output: bool = False
+    mixing_later: bool = False
     threads: int = 2
     parameters: Mapping[str, str] = field(default_factory=dict)
     log: Any = field(default_factory=structlog.get_logger)
@@ -92,15 +99,20 @@ class Gadget(Generic[P]):
 
     Attributes:
         properties_type: model of the properties a config may give.
-        hybrid: see `Hybrid`.
+        hybrid: how it treats items whose readout axis is already in image space.
+        mixing: how it treats readouts whose channels are still to be mixed.
         pure: every item is processed alone, whatever came before (`parallelprocess`).
         accepts: item types `process` takes.
+        streaming: what it makes of a readout goes on at once. The gadgets at a chain's beginning
+            that do so work where the data come in, at the same time as the rest of the chain.
     """
 
     properties_type: ClassVar[type[Properties]] = Properties
     hybrid: ClassVar[Hybrid] = Hybrid.NO
+    mixing: ClassVar[Hybrid] = Hybrid.NO
     pure: ClassVar[bool] = False
     accepts: ClassVar[tuple[type, ...]] = ()
+    streaming: ClassVar[bool] = False
 
     def __init__(self, properties: P, context: Context) -> None:
         self.properties = properties

@@ -32,6 +32,7 @@ class CoilReductionGadget(Gadget[CoilReductionProperties]):
     properties_type = CoilReductionProperties
     hybrid = Hybrid.PASSES
     accepts = (AcquisitionBatch,)
+    streaming = True
     pure = True
 
     def __init__(self, properties: CoilReductionProperties, context: Context) -> None:

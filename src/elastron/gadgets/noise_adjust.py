@@ -63,6 +63,7 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
     properties_type = NoiseAdjustProperties
     hybrid = Hybrid.PASSES
     accepts = (AcquisitionBatch,)
+    streaming = True
 
     def __init__(self, properties: NoiseAdjustProperties, context: Context) -> None:
         super().__init__(properties, context)
@@ -99,6 +100,9 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
     def process(self, item: AcquisitionBatch) -> Iterable[Item]:
         """Gather noise readouts, prewhiten the others."""
         noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
+        if len(item) and not noise.any():
+            yield self._whitened(item)
+            return
         for run in item.runs(noise):
             if run.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)[0]:
                 self._gather(run)
@@ -166,6 +170,8 @@ class NoiseAdjustGadget(Gadget[NoiseAdjustProperties]):
             raise DataError(
                 f"NoiseAdjust: readouts of {batch.data.shape[1]} channels, noise of {len(matrix)}"
             )
+        if self.context.mixing_later:
+            return replace(batch, mixing=matrix)
         return replace(batch, data=mix_channels(matrix, batch.data))
 
     def _settle(self, dwell_us: float) -> None:

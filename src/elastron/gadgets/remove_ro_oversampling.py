@@ -18,6 +18,7 @@ from elastron.mrd.acquisition import (
 )
 from elastron.recon.fft import fft
 from elastron.recon.oversampling import cropped_length, remove_oversampling, resample_trajectory
+from elastron.recon.prewhitening import mix_channels
 
 
 class RemoveROOversamplingGadget(Gadget[Properties]):
@@ -32,7 +33,9 @@ class RemoveROOversamplingGadget(Gadget[Properties]):
     """
 
     hybrid = Hybrid.PASSES
+    mixing = Hybrid.CONSUMES
     accepts = (AcquisitionBatch,)
+    streaming = True
 
     def __init__(self, properties: Properties, context: Context) -> None:
         super().__init__(properties, context)
@@ -57,7 +60,14 @@ class RemoveROOversamplingGadget(Gadget[Properties]):
         self._leave_in_image_space = context.hybrid_output and trajectory == "cartesian"
 
     def process(self, item: AcquisitionBatch) -> Iterable[Item]:
-        """Crop one batch."""
+        """Crop one batch, and mix what is left of its channels: that is less than all of them."""
+        for batch in self._cropped(item):
+            if batch.mixing is None:
+                yield batch
+            else:
+                yield replace(batch, data=mix_channels(batch.mixing, batch.data), mixing=None)
+
+    def _cropped(self, item: AcquisitionBatch) -> Iterable[AcquisitionBatch]:
         n_in = item.data.shape[-1]
         n_out = cropped_length(n_in, self._ratio)
         if n_out < 1 <= n_in:

@@ -1,7 +1,7 @@
 """One session in its worker: socket in, chain, socket out.
 
-    reader thread: socket -> decoder -> protocol state -> bounded queue
-    main thread:   config and header, then queue -> chain -> outbox
+    reader thread: socket -> decoder -> protocol state -> the chain's head -> bounded queue
+    main thread:   config and header, then queue -> the rest of the chain -> outbox
     writer thread: outbox -> socket
 
 The first two states are read by the main thread itself, so that short sessions (liveness checks,
@@ -161,7 +161,7 @@ class Session:
             self._log.warning(warning, config=config.name)
         if header is None:
             self._enter(SessionState.VOID)
-            self._work(chain, iter(()))
+            self._work(chain(()), chain)
         else:
             self._enter(SessionState.STREAM)
             self._stream(chain, messages)
@@ -209,20 +209,19 @@ class Session:
 
     def _stream(self, chain: Chain, messages: Iterator[Message]) -> None:
         self._protocol.set_readable(chain.readable)
-        items = self._items(messages)
         if not chain.steps:  # liveness checks: nothing to do at the same time
-            self._work(chain, items)
+            self._work(chain(self._items(messages)), chain)
             return
         self._outbox.start()
         self._queue = queue = ItemQueue(self._settings.input_queue_bytes_max)
         if self._cancel_reason is not None:
             queue.abort()
         reader = threading.Thread(
-            target=self._fill, args=(queue, items), name="client reader", daemon=True
+            target=self._fill, args=(queue, chain, messages), name="client reader", daemon=True
         )
         reader.start()
         try:
-            self._work(chain, _Watched(self, queue))
+            self._work(chain.tail(_Watched(self, queue)), chain)
         finally:
             queue.abort()  # if the chain failed: nobody will take what is still read
             self._client.interrupt()
@@ -244,27 +243,37 @@ class Session:
                     self._converse(message)
         self._log.warning("client ended its stream without CLOSE; its data is finished")
 
-    def _fill(self, queue: ItemQueue, items: Iterator[Item]) -> None:
+    def _fill(self, queue: ItemQueue, chain: Chain, messages: Iterator[Message]) -> None:
         """The reader thread."""
         try:
-            for item in items:
+            for item in chain.head(self._input(messages)):
                 if not queue.put(item):
                     return
+                del item  # while waiting for the next one, let go of this one's arrays
         except Interrupted:
             pass
         except Exception as error:
-            self._note(_INPUT, error)
-            if isinstance(error, ConnectionLostError) and not self._reader.ended:
-                queue.abort(error)  # nobody is there to receive a result
+            queue.abort(error)  # raised by whoever takes from it
         finally:
-            # After an error too, as in the original: what came before is still reconstructed.
             queue.close()
 
-    def _work(self, chain: Chain, items: Any) -> None:
+    def _input(self, messages: Iterator[Message]) -> Iterator[Item]:
+        """The chain's input, which ends where it fails if somebody is there for the results."""
+        try:
+            yield from self._items(messages)
+        except Interrupted:
+            raise
+        except Exception as error:
+            self._note(_INPUT, error)
+            if isinstance(error, ConnectionLostError) and not self._reader.ended:
+                raise
+            # As in the original: what came before is still reconstructed.
+
+    def _work(self, output: Iterator[Item], chain: Chain) -> None:
         """Run the chain in this thread and send what it makes."""
         self._waiting_since = None
         try:
-            for item in chain(items):
+            for item in output:
                 # As in the original: what no writer takes is dropped, texts need none.
                 number = message_id(item)
                 if number in self._always_sent or number in chain.writable:

@@ -3,13 +3,15 @@
 Planning: a gadget that may leave the readout axis in image space does so (`hybrid_output`) if all
 gadgets after it, up to one that consumes, work in either domain. A parallel node counts as one that
 consumes if its branch passes and every stream consumes; in front of any other node that is not a
-gadget, and at the end, the axis is as acquired.
+gadget, and at the end, the axis is as acquired. So it is with channels that a gadget may leave to
+be mixed by a later one (`mixing_later`), within a row of gadgets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TypeVar
 
 from elastron.errors import ConfigError, ElastronError
@@ -67,10 +69,11 @@ def build(
         writable = writable_messages(config.writers)
     except ConfigError as error:
         raise ConfigError(f"Config {config.name!r}: {error}") from error
-    context = replace(context, config_name=config.name, hybrid_output=False)
+    context = replace(context, config_name=config.name, hybrid_output=False, mixing_later=False)
     builder = _Builder(context, peers, external)
     steps = tuple(builder.stream(config.stream, config.stream.key or "Stream"))
-    return Chain(config.name, readable, writable, steps, tuple(builder.warnings))
+    streaming = len(tuple(takewhile(builder.is_streaming, config.stream.nodes)))
+    return Chain(config.name, readable, writable, steps, streaming, tuple(builder.warnings))
 
 
 def _find(node: GadgetNode, kind: type[G], config_name: str) -> type[G]:
@@ -106,9 +109,17 @@ class _Builder:
 
     def stream(self, stream: Stream, path: str) -> Iterator[Step]:
         """The steps of a stream; `path` names it in messages."""
-        planned = hybrid_outputs([self._hybrid(node) for node in stream.nodes])
-        for node, hybrid_output in zip(stream.nodes, planned, strict=True):
-            yield self._node(node, replace(self.context, hybrid_output=hybrid_output), path)
+        hybrid = hybrid_outputs([self._hybrid(node) for node in stream.nodes])
+        mixing = hybrid_outputs([self._mixing(node) for node in stream.nodes])
+        for i, node in enumerate(stream.nodes):
+            planned = replace(self.context, hybrid_output=hybrid[i], mixing_later=mixing[i])
+            yield self._node(node, planned, path)
+
+    def is_streaming(self, node: Node) -> bool:
+        """Whether a node passes on at once what it makes of an item."""
+        return isinstance(node, GadgetNode) and (
+            _find(node, Gadget, self.context.config_name).streaming
+        )
 
     def _hybrid(self, node: Node) -> Hybrid:
         """How a node treats items whose readout axis is in image space."""
@@ -119,6 +130,12 @@ class _Builder:
             branch = _find(node.branch, Branch, name).hybrid
             if branch is Hybrid.PASSES and all(map(self._consumes, node.streams)):
                 return Hybrid.CONSUMES
+        return Hybrid.NO
+
+    def _mixing(self, node: Node) -> Hybrid:
+        """How a node treats readouts whose channels are still to be mixed."""
+        if isinstance(node, GadgetNode):
+            return _find(node, Gadget, self.context.config_name).mixing
         return Hybrid.NO
 
     def _consumes(self, stream: Stream) -> bool:
@@ -210,7 +227,7 @@ class _Builder:
 
 
 def takes_hybrid(hybrids: list[Hybrid]) -> bool:
-    """Whether a row of nodes may be given items whose readout axis is in image space.
+    """Whether a row of nodes may be given items that are halfway.
 
     Args:
         hybrids: what each node of the row takes.
@@ -222,5 +239,5 @@ def takes_hybrid(hybrids: list[Hybrid]) -> bool:
 
 
 def hybrid_outputs(hybrids: list[Hybrid]) -> list[bool]:
-    """For each node of a row, whether what it puts out may have its readout in image space."""
+    """For each node of a row, whether what it puts out may be halfway."""
     return [takes_hybrid(hybrids[i + 1 :]) for i in range(len(hybrids))]

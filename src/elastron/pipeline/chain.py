@@ -1,7 +1,8 @@
 """A chain that was built: gadgets in a row, ready to be called once.
 
 Gadgets pull: each is an iterator over the one before it, and whoever iterates over the chain does
-the work. So a slow gadget slows the sender by itself, and nothing waits in between.
+the work. So a slow gadget slows the sender by itself, and nothing waits in between. Who has two
+threads gives one of them the chain's head, which works on the data as they come.
 
 A failing gadget is named: in a row of nested iterators an exception passes through every gadget
 after the one that raised it, so each gadget's input remembers what it raised.
@@ -51,6 +52,7 @@ class Chain:
         readable: messages the config's readers take.
         writable: messages the config's writers send; others are not for the client.
         steps: in order.
+        streaming: how many of the first steps pass on at once what they make of an item.
         warnings: what is odd about the config but does not stop it, for people.
     """
 
@@ -58,6 +60,7 @@ class Chain:
     readable: frozenset[MessageId]
     writable: frozenset[MessageId]
     steps: tuple[Step, ...] = ()
+    streaming: int = 0
     warnings: tuple[str, ...] = field(default=())
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -72,8 +75,23 @@ class Chain:
             ReconstructionError: a gadget failed; it says which and why.
             Exception: what iterating over `items` raised.
         """
+        return self._run(self.steps, items)
+
+    def head(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The streaming steps alone; their output is for `tail`, which another thread may run.
+
+        Raises:
+            ReconstructionError, Exception: as the whole chain.
+        """
+        return run_steps(self.steps[: self.streaming], items, Run())
+
+    def tail(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The steps after the streaming ones; all as for the whole chain."""
+        return self._run(self.steps[self.streaming :], items)
+
+    def _run(self, steps: tuple[Step, ...], items: Iterable[Item]) -> Iterator[Item]:
         run = Run(getattr(items, "abort", lambda: None))
-        output = run_steps(self.steps, items, run)
+        output = run_steps(steps, items, run)
         if not self.steps:
             output = (item for item in output if not isinstance(item, _DATA))
         try:

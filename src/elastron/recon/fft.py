@@ -126,6 +126,18 @@ def flip_alternate_signs(x: np.ndarray, axes: Sequence[int], *, negate: bool = F
     np.bitwise_xor(bits, table, out=bits)
 
 
+def copy_alternate_signs(x: np.ndarray, out: np.ndarray, *, negate: bool = False) -> None:
+    """Copy `x` times (-1)^k along its last axis, and times -1 if `negate`.
+
+    Args:
+        x: complex64 (..., n), aligned, with a contiguous last axis.
+        out: the same, writable.
+        negate: change all signs besides.
+    """
+    table = _sign_table((x.shape[-1],), (0,), negate)
+    np.bitwise_xor(x.view(np.uint64), table, out=out.view(np.uint64))
+
+
 @lru_cache(maxsize=32)
 def _sign_table(shape: tuple[int, ...], axes: tuple[int, ...], negate: bool) -> np.ndarray:
     """`_SIGN_BITS` where the index sum over `axes` is odd (even if `negate`), else 0."""

@@ -2,7 +2,7 @@
 
 Works through the readouts in blocks that stay in a core's cache. The rotations of the centred
 transforms are sign flips (see `fft`), and those of the two transforms that meet in image space
-cancel, so a block costs the transforms and two cheap passes.
+cancel, so a block costs the transforms and two cheap passes; the crop is one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from array_api_compat import is_numpy_array
 
-from elastron.recon.fft import fft, flip_alternate_signs, ifft
+from elastron.recon.fft import copy_alternate_signs, fft, flip_alternate_signs, ifft
 
 #: Bytes of samples treated at a time by one core.
 _BLOCK_BYTES = 1 << 20
@@ -51,20 +51,23 @@ def remove_oversampling(x: Any, n_out: int, *, to_kspace: bool = True, threads: 
     step = min(len(rows), max(1, threads * _BLOCK_BYTES // (rows[0].size * 8)))
     work = np.empty((step, *rows.shape[1:]), dtype=np.complex64)
     last, before = work.ndim - 1, n_in // 2 - start
+    negate = (n_in // 2 + start + (n_out // 2 if to_kspace else 0)) % 2 == 1
     for first in range(0, len(rows), step):
         result = out[first : first + step]
         block = work[: len(result)]
         block[...] = rows[first : first + step]
         # Centred inverse transform of point k: (-1)^(n_in/2 + k) IFFT{x}[(k + n_in/2) mod n_in] ...
         scipy.fft.ifft(block, norm="ortho", overwrite_x=True, workers=threads)
-        result[..., :before] = block[..., n_in - before :]
-        result[..., before:] = block[..., : n_out - before]
-        negate = (n_in // 2 + start) % 2 == 1
         if to_kspace:
             # ... whose (-1)^k the centred transform back would undo first.
+            result[..., :before] = block[..., n_in - before :]
+            result[..., before:] = block[..., : n_out - before]
             scipy.fft.fft(result, norm="ortho", overwrite_x=True, workers=threads)
-            negate ^= (n_out // 2) % 2 == 1
-        flip_alternate_signs(result, (last,), negate=negate)
+            flip_alternate_signs(result, (last,), negate=negate)
+        else:
+            copy_alternate_signs(block[..., n_in - before :], result[..., :before], negate=negate)
+            rest = block[..., : n_out - before]
+            copy_alternate_signs(rest, result[..., before:], negate=negate ^ bool(before % 2))
     return out.reshape(*x.shape[:-1], n_out)
 
 
