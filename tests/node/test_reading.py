@@ -107,6 +107,19 @@ def test_silence_counts_from_when_the_chain_began_to_wait(monkeypatch) -> None:
     assert script.now == pytest.approx(1100)
 
 
+def test_the_time_others_take_over_a_message_is_not_the_clients(monkeypatch) -> None:
+    rest = wire_bytes(Close())
+    script = Script((0, CONFIG + rest[:1]), (1010, rest[1:]), end=True)
+    monkeypatch.setattr(reading, "time", script)
+    reader = MessageReader(script, Decoder(), SETTINGS, waiting_since=lambda: 0.0)  # type: ignore[arg-type]
+    reader.handshake_done()
+    messages = []
+    for message in reader.messages():
+        messages.append(message)
+        script.now += 1000  # more than any deadline
+    assert messages == [ConfigName("a.xml"), Close()]
+
+
 def test_byte_after_byte(monkeypatch) -> None:
     script = Script(*((float(i), bytes([byte])) for i, byte in enumerate(CONFIG)))
     messages, error = read(monkeypatch, script)

@@ -79,6 +79,8 @@ class MessageReader:
             for message in decoder.messages():
                 complete = True
                 yield message
+            if complete:  # whoever took them took its time: the client's begins now
+                self._last_byte = time.monotonic()
             self._account(received, complete=complete)
 
     def _account(self, received: int, *, complete: bool) -> None:
