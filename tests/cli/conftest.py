@@ -55,16 +55,18 @@ class RunningServer:
         args = ("--data", self._data.name, "--state", str(self.state), *args)
         command = [sys.executable, "-m", "elastron", "up", "--json", *args]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | PATIENT,
-        )
+        log = Path(self._data.name) / "up.log"
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=os.environ | PATIENT,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, "the server did not start"
+        assert line, f"the server did not start: {log.read_text()}"
         self.ready = json.loads(line)
         self.address: str = self.ready["scans"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import time
@@ -39,9 +40,9 @@ from elastron.service.address import Address
 from elastron.service.logs import configure_logging
 from elastron.service.signals import signals
 
-#: Where a storage server listens, and ours too if nobody does; else at one of the ports after it,
-#: which the kernel, unlike those of its own choice, gives to no connection meanwhile.
-STORAGE_PORT, _STORAGE_PORTS = 3333, 100
+#: Where a storage server listens, and ours too if nobody does; else at one of so many ports after
+#: it, which the kernel, unlike those of its own choice, gives to no connection meanwhile.
+STORAGE_PORT, _STORAGE_PORTS = 3333, 1000
 #: A database of a slow disk is migrated in less.
 START_S = 120.0
 #: After a second signal: how long processes may take to tell their clients, before they are killed.
@@ -389,8 +390,8 @@ def data_folder() -> Path:
 
 
 def _free_port(wanted: int) -> int:
-    """`wanted`, or another free port of loopback if somebody listens there."""
-    for port in (*range(wanted, wanted + _STORAGE_PORTS), 0):
+    """`wanted`, or another free port of loopback; each of two fleets that start at once its own."""
+    for port in (wanted, *random.sample(range(wanted + 1, wanted + _STORAGE_PORTS), 50), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
