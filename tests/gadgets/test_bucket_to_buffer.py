@@ -1,13 +1,17 @@
 import dataclasses
+import weakref
+from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elastron.errors import DataError, HeaderError
+from elastron.errors import DataError, ElastronError, HeaderError
 from elastron.gadgets.acquisition_accumulate_trigger import AcquisitionAccumulateTriggerGadget
 from elastron.gadgets.bucket_to_buffer import BucketToBufferGadget
+from elastron.gadgets.readout_pile import Pile
 from elastron.mrd.acquisition import AcquisitionFlag, ReadoutDomain
 from elastron.mrd.buffers import Bucket, SamplingLimit
 from elastron.recon.fft import ifft
@@ -229,6 +233,92 @@ def test_batches_are_let_go_as_they_are_sorted():
     result = iter(gadget.process(bucket))
     next(result)
     assert bucket.data == []
+
+
+def test_readouts_of_a_growing_bucket_are_let_go_as_they_come():
+    gadget = make(BucketToBufferGadget, SCAN)
+    parts = [lines(8).select(slice(0, 4)), lines(8).select(slice(4, 8))]
+    alive = [weakref.ref(part.data.base) for part in parts]
+    bucket = Bucket(growing=True)
+    for i in range(2):
+        bucket.data.append(parts.pop(0))
+        assert list(gadget.process(bucket)) == []
+        assert bucket.data == []
+        assert alive[i]() is None
+    bucket.growing = False
+    (recon,) = gadget.process(bucket)
+    np.testing.assert_array_equal(
+        recon.bits[0].data.data[0, 0, 0, :, 0], lines(8).data.transpose(1, 0, 2)
+    )
+
+
+def _outcome(items, mrd_header, *, growing_output, **properties):
+    """What is sorted, or the error."""
+    accumulated = make(
+        AcquisitionAccumulateTriggerGadget, mrd_header, growing_output=growing_output
+    )(items)
+    items = make(BucketToBufferGadget, mrd_header, properties=properties)(accumulated)
+    try:
+        return [
+            (role.data, role.headers, role.sampling, role.readout_domain, role.trajectory)
+            for recon in items
+            for bit in recon.bits
+            for role in (bit.data, bit.reference)
+            if role is not None
+        ]
+    except ElastronError as error:
+        return str(error)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=150)
+def test_a_bucket_may_come_while_it_grows(data):
+    """Whatever the readouts: same buffers, bit for bit, or the same error."""
+    n = data.draw(st.integers(1, 12))
+
+    def counters(values):
+        return data.draw(st.lists(values, min_size=n, max_size=n))
+
+    rare = st.sampled_from([0] * 12 + [1])
+    item = lines(
+        n,
+        kspace_encode_step_1=counters(st.sampled_from([*range(8), *range(8), 9])),
+        contrast=counters(rare),
+        repetition=counters(rare),
+        slice=counters(rare),
+        discard_pre=counters(rare),
+        encoding_space_ref=counters(st.sampled_from([0] * 100 + [1])),
+    )
+    if data.draw(rare):
+        item.data[data.draw(st.integers(0, n - 1)), 0, 3] = np.nan
+    calibration = data.draw(st.sampled_from([None, "embedded", "separate"]))
+    if calibration:
+        flagged = np.array(counters(st.sampled_from([0, 1 << 19, 1 << 20])), np.uint64)
+        item.headers["flags"] |= flagged
+    limits = {"slice": (0, 1, 0)} if data.draw(st.booleans()) else {}
+    if data.draw(st.booleans()):
+        limits["contrast"] = (0, 1, 0)
+    mrd_header = header((8, 8, 1), oversampling=1, calibration=calibration, limits=limits)
+    cuts = sorted(data.draw(st.sets(st.integers(1, n), max_size=4)))
+    parts = [item.select(slice(*ends)) for ends in pairwise([0, *cuts, n]) if ends[0] < ends[1]]
+    hybrid = data.draw(st.sampled_from(["none", "first", "all"]))
+    for i, part in enumerate(parts):
+        if hybrid == "all" or (hybrid == "first" and i == 0):
+            parts[i] = dataclasses.replace(
+                part, data=ifft(part.data, -1), readout_domain=ReadoutDomain.IMAGE
+            )
+    properties = {"N_dimension": "contrast", "split_slices": data.draw(st.booleans())}
+    as_it_comes = _outcome(parts, mrd_header, growing_output=True, **properties)
+    with mock.patch.object(Pile, "_begin", return_value=None):  # nothing is filed before its turn
+        at_once = _outcome(parts, mrd_header, growing_output=False, **properties)
+    if isinstance(at_once, str):
+        assert as_it_comes == at_once
+        return
+    assert len(as_it_comes) == len(at_once)
+    for one, other in zip(as_it_comes, at_once, strict=True):
+        assert one[0].tobytes() == other[0].tobytes()
+        assert one[1].tobytes() == other[1].tobytes()
+        assert one[2:] == other[2:]
 
 
 @given(st.data())

@@ -236,3 +236,25 @@ def test_channels_are_mixed_where_they_are_fewest(chain_of: ChainOf, register: R
     ):
         chain_of(stream)
     assert told == [True, True, False, False]
+
+
+def test_buckets_grow_before_a_gadget_that_takes_them_so(
+    chain_of: ChainOf, register: Register
+) -> None:
+    told: list[bool] = []
+
+    class Filler(Gadget[Properties]):
+        def __init__(self, properties: Properties, context: Context) -> None:
+            super().__init__(properties, context)
+            told.append(context.growing_output)
+
+    register(Filler)
+    sort = gadget("BucketToBufferGadget")
+    for stream in (
+        gadget("Filler") + sort,
+        gadget("Filler") + gadget("Threshold") + sort,
+        gadget("Filler"),
+        gadget("Filler") + parallel(sort),
+    ):
+        chain_of(stream)
+    assert told == [True, False, False, False]

@@ -61,7 +61,8 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
 
     Noise readouts are dropped. Calibration readouts (flag 20) go to the bucket's reference, those
     that are image data as well (flag 21) to both, phase correction readouts not to the data.
-    Waveforms go with the first bucket of the trigger they precede.
+    Waveforms go with the first bucket of the trigger they precede. Where the next gadget takes them
+    so, buckets are handed on while they grow.
     """
 
     properties_type = AcquisitionAccumulateTriggerProperties
@@ -99,6 +100,8 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
             self._sort(imaging)
         else:
             yield from self._by_change(imaging, trigger)
+        if self.context.growing_output:
+            yield from [each for each in self._buckets.values() if each.data or each.reference]
 
     def finish(self) -> Iterable[Item]:
         """Send what is left."""
@@ -147,7 +150,9 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
     def _add(self, key: int, batch: AcquisitionBatch | None) -> None:
         if batch is None:
             return
-        bucket = self._buckets.setdefault(key, Bucket())
+        if key not in self._buckets:
+            self._buckets[key] = Bucket(growing=self.context.growing_output)
+        bucket = self._buckets[key]
         calibration = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION)
         both = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION_AND_IMAGING)
         phase_correction = batch.any_flag(AcquisitionFlag.IS_PHASECORR_DATA)
@@ -171,8 +176,10 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
             buckets[min(buckets)].waveforms, self._waveforms = self._waveforms, []
         for key in sorted(buckets):
             bucket = buckets.pop(key)
-            bucket.data_statistics = statistics(bucket.data)
-            bucket.reference_statistics = statistics(bucket.reference)
+            if not bucket.growing:
+                bucket.data_statistics = statistics(bucket.data)
+                bucket.reference_statistics = statistics(bucket.reference)
+            bucket.growing = False
             yield bucket
 
 

@@ -67,6 +67,7 @@ class Context:
         storage: dependencies (noise covariance, ...); None when storage is off.
         hybrid_output: the gadgets that follow take items whose readout is in image space.
         mixing_later: one of the gadgets that follow multiplies channels by a batch's `mixing`.
+        growing_output: the gadget that follows takes buckets while they grow.
         threads: for FFTs and linear algebra within this session.
         parameters: settings of this node for gadgets (e.g. `dump_folder`).
         log: bound with the session's id; never log patient fields.
@@ -77,6 +78,7 @@ class Context:
     storage: BlobStore | None = None
     hybrid_output: bool = False
     mixing_later: bool = False
+    growing_output: bool = False
     threads: int = 2
     parameters: Mapping[str, str] = field(default_factory=dict)
     log: Any = field(default_factory=structlog.get_logger)
@@ -103,6 +105,7 @@ class Gadget(Generic[P]):
         mixing: how it treats readouts whose channels are still to be mixed.
         pure: every item is processed alone, whatever came before (`parallelprocess`).
         accepts: item types `process` takes.
+        takes_growing: it takes buckets while they grow (`Bucket.growing`).
         streaming: what it makes of a readout goes on at once. The gadgets at a chain's beginning
             that do so work where the data come in, at the same time as the rest of the chain.
     """
@@ -112,6 +115,7 @@ class Gadget(Generic[P]):
     mixing: ClassVar[Hybrid] = Hybrid.NO
     pure: ClassVar[bool] = False
     accepts: ClassVar[tuple[type, ...]] = ()
+    takes_growing: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
 
     def __init__(self, properties: P, context: Context) -> None:

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator
 from elastron.errors import DataError
 from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.gadgets.encoded_space import EncodedSpace, Sorting
-from elastron.gadgets.readout_pile import Key, Pile, check_finite
-from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch
+from elastron.gadgets.readout_pile import Key, Pile
+from elastron.mrd.acquisition import ACQUISITION_HEADER
 from elastron.mrd.buffers import (
     Bucket,
     DataBuffered,
@@ -69,7 +69,8 @@ class BucketToBufferProperties(Properties):
 class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
     """One `ReconData` for each combination of the counters that are neither N nor S.
 
-    The bucket is emptied: its batches are let go as they are sorted in. Waveforms end here.
+    The bucket is emptied: its batches are let go as they are sorted in. If it comes while it grows,
+    what it holds is sorted in as far as can be. Waveforms end here.
 
     Readouts that hold NaN or infinite samples are an error naming them: a transform would spread
     them over the whole image.
@@ -78,6 +79,7 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
     properties_type = BucketToBufferProperties
     hybrid = Hybrid.PASSES
     accepts = (Bucket,)
+    takes_growing = True
 
     def __init__(self, properties: BucketToBufferProperties, context: Context) -> None:
         super().__init__(properties, context)
@@ -96,25 +98,47 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
         self._bytes_max = int(context.parameters.get("buffer_bytes_max", BUFFER_BYTES_MAX))
         system = context.header.acquisitionSystemInformation
         self._channels_max = (system.receiverChannels if system is not None else None) or 0
+        self._growing: dict[Bucket, tuple[Pile, Pile]] = {}
 
     def process(self, item: Bucket) -> Iterable[Item]:
-        """Sort one bucket; a buffer is made only when it is its turn."""
-        reference, item.reference = self._pile(item.reference, for_reference=True), []
-        data, item.data = self._pile(item.data, for_reference=False), []
+        """Sort one bucket; a buffer is made, or completed, only when it is its turn."""
+        piles = self._growing.pop(item, None) or (self._pile(reference=True), self._pile())
+        for pile, batches in zip(piles, (item.reference, item.data), strict=True):
+            while batches:
+                pile.add(batches.pop(0))
+        if item.growing:
+            self._growing[item] = piles
+            return
+        for pile in piles:
+            pile.close()
+        reference, data = piles
         for key in sorted({*reference.keys(), *data.keys()}):
-            yield _recon_data(key, reference, data)
+            yield self._recon_data(key, reference, data)
 
-    def _pile(self, batches: list[AcquisitionBatch], *, for_reference: bool) -> Pile:
-        for batch in batches:
-            check_finite(batch)
+    def _pile(self, *, reference: bool = False) -> Pile:
         return Pile(
-            batches,
             cleared=self._cleared,
-            make_space=partial(self._space, for_reference=for_reference),
-            make_buffer=self._buffer,
+            make_space=partial(self._space, for_reference=reference),
+            measure=self._measure,
+            sparse=reference,
             log=self.context.log,
             threads=self.context.threads,
         )
+
+    def _recon_data(self, key: Key, reference: Pile, data: Pile) -> ReconData:
+        spaces = {*reference.spaces(key), *data.spaces(key)}
+        bits = [_empty_bit() for _ in range(max(spaces) + 1)]
+        for number in spaces:
+            bits[number].reference = self._taken(reference, key, number)
+            bits[number].data = self._taken(data, key, number) or bits[number].data
+        return ReconData(bits)
+
+    def _taken(self, pile: Pile, key: Key, number: int) -> DataBuffered | None:
+        buffer = pile.take(key, number)
+        if buffer is not None and self.properties.verbose:
+            shape = buffer.data.shape
+            self.context.log.info("buffer", loc_s_n_cha_e2_e1_e0=shape, space=number)
+        return buffer
 
     def _space(self, headers: np.ndarray, number: int, *, for_reference: bool) -> EncodedSpace:
         encodings = self.context.header.encoding
@@ -127,8 +151,8 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
             encodings[number], number, headers, self._sorting, for_reference=for_reference
         )
 
-    def _buffer(self, headers: np.ndarray, space: EncodedSpace) -> DataBuffered:
-        """An empty buffer for readouts of these headers."""
+    def _measure(self, headers: np.ndarray, space: EncodedSpace) -> tuple[int, ...]:
+        """The size of a buffer for readouts of these headers."""
         first = headers[0]
         for name in ("active_channels", "trajectory_dimensions"):
             other = np.flatnonzero(headers[name] != first[name])
@@ -149,17 +173,7 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
         shape = (locations, sets, repeats, channels, e2, e1, samples)
         line_bytes = (8 * channels + 4 * dimensions) * samples + ACQUISITION_HEADER.itemsize
         self._check_size(shape, line_bytes, len(headers), space)
-        if self.properties.verbose:
-            self.context.log.info("buffer", loc_s_n_cha_e2_e1_e0=shape, space=space.number)
-        trajectory = None
-        if dimensions:
-            trajectory = np.zeros((*space.lines_shape, samples, dimensions), np.float32)
-        return DataBuffered(
-            data=np.zeros(shape, np.complex64),
-            headers=np.zeros(space.lines_shape, ACQUISITION_HEADER),
-            sampling=space.sampling(first),
-            trajectory=trajectory,
-        )
+        return shape
 
     def _check_size(
         self, shape: tuple[int, ...], line_bytes: int, n_readouts: int, space: EncodedSpace
@@ -180,15 +194,6 @@ class BucketToBufferGadget(Gadget[BucketToBufferProperties]):
             f"Sorting encoding space {space.number} would take {n_bytes / 1e9:.3g} GB ({sizes}); "
             f"{reason}. Check matrixSize and encodingLimits of the MRD header and the counters."
         )
-
-
-def _recon_data(key: Key, reference: Pile, data: Pile) -> ReconData:
-    spaces = {*reference.spaces(key), *data.spaces(key)}
-    bits = [_empty_bit() for _ in range(max(spaces) + 1)]
-    for number in spaces:
-        bits[number].reference = reference.take(key, number)
-        bits[number].data = data.take(key, number) or bits[number].data
-    return ReconData(bits)
 
 
 def _empty_bit() -> ReconBit:

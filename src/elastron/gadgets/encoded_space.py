@@ -71,6 +71,7 @@ class EncodedSpace:
     Attributes:
         lines_shape: (LOC, S, N, E2, E1).
         cartesian: lines are moved to the centre of the matrix; E0 offset applies.
+        settled: sizes are those of the MRD header, and will be so whatever else is received.
     """
 
     def __init__(
@@ -98,6 +99,12 @@ class EncodedSpace:
 
         idx = headers["idx"]
         named = {"slice", sorting.n_dimension, sorting.s_dimension} - {"none"}
+        axes = named - {"slice"} if sorting.split_slices else named
+        self.settled = (
+            self.cartesian
+            and not self._own_lines
+            and not any(_encodes_several(encoding.encodingLimits, name) for name in axes)
+        )
         self._bases = {name: int(idx[name].min()) for name in named}
         self._first_lines = [int(idx[counter].min()) for counter, _, _ in _LINES]
         e1 = self._line_count(0, idx)
@@ -191,8 +198,8 @@ class EncodedSpace:
     def place(self, headers: np.ndarray, log: Any) -> Positions:
         """Where the readouts go.
 
-        Lines inside the encoding limits but outside the encoded matrix are left out, with a
-        warning (as in the original).
+        Lines inside the encoding limits but outside the encoded matrix are left out (as in the
+        original), with a warning if there is a log.
 
         Raises:
             DataError: a line outside the encoding limits.
@@ -203,14 +210,16 @@ class EncodedSpace:
         for line, size in ((0, self.lines_shape[4]), (1, self.lines_shape[3])):
             index, inside = self._line_index(line, size, headers)
             if not inside.all():
-                log.warning(
-                    "readouts inside the encoding limits but outside the encoded matrix left out",
-                    counter=_LINES[line][0],
-                    readouts=int((~inside).sum()),
-                    first_scan_counter=int(headers["scan_counter"][~inside][0]),
-                    lines=size,
-                )
                 keep &= inside
+                if log is not None:
+                    log.warning(
+                        "readouts inside the encoding limits but outside the encoded matrix left "
+                        "out",
+                        counter=_LINES[line][0],
+                        readouts=int((~inside).sum()),
+                        first_scan_counter=int(headers["scan_counter"][~inside][0]),
+                        lines=size,
+                    )
             lines.append(index)
         rows = np.flatnonzero(keep)
         none = np.zeros(len(rows), dtype=np.intp)
@@ -298,6 +307,11 @@ class EncodedSpace:
                 f"the {size} encoded lines (encodingLimits and encodedSpace)."
             )
         return result
+
+
+def _encodes_several(limits: Any, name: str) -> bool:
+    limit = getattr(limits, name)
+    return limit is not None and limit.maximum > limit.minimum
 
 
 def _span(values: np.ndarray) -> int:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from elastron.errors import DataError
+from elastron.errors import DataError, ElastronError
 from elastron.gadgets.encoded_space import EncodedSpace
 from elastron.mrd.acquisition import (
     ACQUISITION_HEADER,
     AcquisitionBatch,
     ReadoutDomain,
-    joined_headers,
     raw_headers,
 )
-from elastron.mrd.buffers import DataBuffered
+from elastron.mrd.buffers import DataBuffered, Sampling
 from elastron.recon.fft import fft
+from elastron.recon.lazy_zeros import lazy_zeros
 
 #: Counters that tell one reconstruction from another, in order of output.
 KEY_COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set", "segment")
@@ -25,51 +26,161 @@ KEY_COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set", "s
 #: Values of `KEY_COUNTERS`; 0 for those that do not separate.
 Key = tuple[int, ...]
 
-#: Makes the space of readouts (all headers of an encoding space, its number), and an empty buffer
-#: for some of them (their headers).
+#: Makes the space of readouts (all headers of an encoding space, its number), and tells the size of
+#: the buffer for some of them (their headers): LOC, S, N, CHA, E2, E1, E0.
 MakeSpace = Callable[[np.ndarray, int], EncodedSpace]
-MakeBuffer = Callable[[np.ndarray, EncodedSpace], DataBuffered]
+Measure = Callable[[np.ndarray, EncodedSpace], tuple[int, ...]]
 
 #: Scan counters named in a message.
 _NAMED_READOUTS = 5
 
 
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """Samples that are filed as they come, before all readouts are known.
+
+    Attributes:
+        space: made for the first readouts.
+        sampling: of the buffer.
+        data: of the buffer; arbitrary where nothing is filed, if not `Pile`'s `sparse`.
+        domain: of the readouts.
+        filed: batch -> loc, s, n, e2, e1 of its readouts, which fill their lines.
+        open: no readout has been put off that one of those to come could overtake.
+    """
+
+    space: EncodedSpace
+    sampling: Sampling
+    data: np.ndarray
+    domain: ReadoutDomain
+    filed: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
+    open: bool = True
+
+
 class Pile:
     """The readouts of one role in a bucket, handed out buffer by buffer.
 
-    A batch is let go when its last readout has been copied.
+    Most are copied to their place as they come: those of a batch that belongs to one buffer, whose
+    size does not depend on what else will come, and whose lines they fill. The batch is let go
+    then. The others wait until all have come, and are let go when their last readout has been
+    copied. What comes out is the same either way.
 
     Args:
-        batches: in order of arrival.
         cleared: of `KEY_COUNTERS`, those that do not separate.
         make_space: describes an encoding space.
-        make_buffer: makes an empty buffer.
+        measure: tells the size of a buffer.
+        sparse: most lines will hold nothing, and are to take no memory.
         log: for warnings.
         threads: for transforms.
     """
 
     def __init__(
         self,
-        batches: list[AcquisitionBatch],
         *,
         cleared: frozenset[str],
         make_space: MakeSpace,
-        make_buffer: MakeBuffer,
+        measure: Measure,
+        sparse: bool,
         log: Any,
         threads: int,
     ) -> None:
-        self._batches = dict(enumerate(batches))
-        self._starts = np.cumsum([0, *map(len, batches)])
-        self._missing = np.diff(self._starts)
+        self._cleared = cleared
         self._make_space = make_space
-        self._make_buffer = make_buffer
+        self._measure = measure
+        self._sparse = sparse
         self._log = log
         self._threads = threads
+        self._parts: list[np.ndarray] = []
+        self._batches: dict[int, AcquisitionBatch] = {}
+        self._drafts: dict[tuple[Key, int], _Draft | None] = {}
         self._spaces: dict[int, EncodedSpace] = {}
         self._rows: dict[Key, dict[int, np.ndarray]] = {}
-        self._headers = joined_headers(batches)
-        if len(self._headers):
-            for key, number, rows in _keys(self._headers, cleared):
+
+    # As they come
+
+    def add(self, batch: AcquisitionBatch) -> None:
+        """Take readouts."""
+        number = len(self._parts)
+        # Not a view, which would keep what the batch lies in.
+        self._parts.append(raw_headers(batch.headers).copy())
+        if not (len(batch) and self._file(number, batch)):
+            self._batches[number] = batch
+
+    def _file(self, number: int, batch: AcquisitionBatch) -> bool:
+        """Copy a batch to its place, if that is certain; whether it was."""
+        found = [(key, space) for key, space, _ in _keys(batch.headers, self._cleared)]
+        if len(found) == 1:
+            if found[0] not in self._drafts:
+                self._drafts[found[0]] = self._begin(batch, found[0][1])
+            draft = self._drafts[found[0]]
+            place = None if draft is None else self._place(draft, batch)
+            if draft is not None and place is not None:
+                loc, s, n, e2, e1 = draft.filed[number] = place
+                draft.data[loc, s, n, :, e2, e1] = batch.data
+                return True
+        for each in found:
+            draft = self._drafts.setdefault(each, None)
+            if draft is not None:
+                draft.open = False
+        return False
+
+    def _begin(self, batch: AcquisitionBatch, number: int) -> _Draft | None:
+        try:
+            space = self._make_space(batch.headers, number)
+            if not space.settled or batch.trajectory is not None:
+                return None
+            shape = self._measure(batch.headers, space)
+            sampling = space.sampling(batch.headers[0])
+        except ElastronError:
+            return None  # it is raised when all have come
+        return _Draft(space, sampling, self._memory(shape), batch.readout_domain)
+
+    def _place(self, draft: _Draft, batch: AcquisitionBatch) -> tuple[np.ndarray, ...] | None:
+        """Where the readouts stand; None unless they fill lines of the draft."""
+        headers, channels, length = batch.headers, draft.data.shape[3], draft.data.shape[6]
+        if (
+            not draft.open
+            or batch.readout_domain is not draft.domain
+            or batch.data.shape[1:] != (channels, length)
+            or (headers["active_channels"] != channels).any()
+            or headers["trajectory_dimensions"].any()
+            or not _whole(_cuts(headers, length, draft.sampling, draft.space), length).all()
+        ):
+            return None
+        try:
+            check_finite(batch)
+            positions = draft.space.place(headers, None)
+        except DataError:
+            return None
+        inside = [
+            (axis >= 0).all() and (axis < size).all()
+            for axis, size in zip(positions.index, draft.space.lines_shape, strict=True)
+        ]
+        return positions.index if len(positions.rows) == len(batch) and all(inside) else None
+
+    def _memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A buffer's samples: zeros if the pile is sparse, else arbitrary."""
+        if not self._sparse:
+            return np.empty(shape, np.complex64)
+        locations, sets, repeats, channels, e2, e1, samples = shape
+        # With its channels together, a line without samples shares no page with another.
+        lines = lazy_zeros((locations, sets, repeats, e2, e1, channels, samples))
+        return np.moveaxis(lines, 5, 3)
+
+    # When all have come
+
+    def close(self) -> None:
+        """Say that all have come.
+
+        Raises:
+            DataError: samples that are not finite.
+        """
+        for batch in self._batches.values():
+            check_finite(batch)
+        self._starts = np.cumsum([0, *map(len, self._parts)])
+        self._missing = np.diff(self._starts)
+        if self._starts[-1]:
+            self._headers = np.concatenate(self._parts).view(ACQUISITION_HEADER)
+            for key, number, rows in _keys(self._headers, self._cleared):
                 self._rows.setdefault(key, {})[number] = rows
 
     def keys(self) -> Iterable[Key]:
@@ -95,28 +206,54 @@ class Pile:
         space = self._spaces[number]
         headers = raw_headers(self._headers)[rows].view(ACQUISITION_HEADER)
         positions = space.place(headers, self._log)
-        buffer = self._make_buffer(headers, space)
-        cuts = _cuts(headers, buffer, space)
+        shape = self._measure(headers, space)
+        sampling = space.sampling(headers[0])
+        cuts = _cuts(headers, shape[-1], sampling, space)
+        whole = _whole(cuts, shape[-1])
+
         bounds = np.searchsorted(rows, self._starts)
         used = np.flatnonzero(np.diff(bounds)).tolist()
-        if self._in_image_space(used) and _is_whole(cuts, buffer):
-            buffer.readout_domain = ReadoutDomain.IMAGE
+        places = {}
         for i in used:
-            batch = self._batches[i]
             low, high = np.searchsorted(positions.rows, bounds[i : i + 2]).tolist()
-            mine = positions.rows[low:high]
-            place = tuple(axis[low:high] for axis in positions.index)
-            if len(mine):
-                raw_headers(buffer.headers)[place] = raw_headers(headers)[mine]
-                self._copy(batch, rows[mine] - self._starts[i], place, cuts[mine], buffer)
-            self._missing[i] -= bounds[i + 1] - bounds[i]
-            if not self._missing[i]:
-                del self._batches[i]
-            del batch
+            index = tuple(axis[low:high] for axis in positions.index)
+            places[i] = (positions.rows[low:high], index)
+
+        draft = self._drafts.pop((key, number), None)
+        domains = {self._batches[i].readout_domain for i in used if i in self._batches}
+        domains |= {draft.domain} if draft is not None and draft.filed else set()
+        in_image_space = domains == {ReadoutDomain.IMAGE} and whole.all()
+        domain = ReadoutDomain.IMAGE if in_image_space else ReadoutDomain.KSPACE
+        if draft is not None and not _fits(draft, shape, domain, places):
+            self._put_back(draft)
+            draft = None
+        buffer = DataBuffered(
+            data=self._memory(shape) if draft is None else draft.data,
+            headers=np.zeros(space.lines_shape, ACQUISITION_HEADER),
+            sampling=sampling,
+            trajectory=_trajectory(headers[0], shape),
+            readout_domain=domain,
+        )
+        if not self._sparse:
+            filled = whole[positions.rows]
+            _clear_others(buffer.data, tuple(axis[filled] for axis in positions.index))
+        for i, (mine, place) in places.items():
+            raw_headers(buffer.headers)[place] = raw_headers(headers)[mine]
+            if i in self._batches:
+                if len(mine):
+                    own = rows[mine] - self._starts[i]
+                    self._copy(self._batches[i], own, place, cuts[mine], buffer)
+                self._missing[i] -= bounds[i + 1] - bounds[i]
+                if not self._missing[i]:
+                    del self._batches[i]
         return buffer
 
-    def _in_image_space(self, used: list[int]) -> bool:
-        return all(self._batches[i].readout_domain is ReadoutDomain.IMAGE for i in used)
+    def _put_back(self, draft: _Draft) -> None:
+        """Make batches again of what was filed."""
+        for number, (loc, s, n, e2, e1) in draft.filed.items():
+            headers = self._parts[number].view(ACQUISITION_HEADER)
+            data = draft.data[loc, s, n, :, e2, e1]
+            self._batches[number] = AcquisitionBatch(headers, data, None, draft.domain)
 
     def _copy(
         self,
@@ -182,7 +319,43 @@ def _alike(cuts: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     return zip(*_grouped(cuts), strict=True)
 
 
-def _cuts(headers: np.ndarray, buffer: DataBuffered, space: EncodedSpace) -> np.ndarray:
+def _fits(
+    draft: _Draft,
+    shape: tuple[int, ...],
+    domain: ReadoutDomain,
+    places: dict[int, tuple[np.ndarray, tuple[np.ndarray, ...]]],
+) -> bool:
+    """Whether samples lie in a draft as they are to lie in the buffer."""
+    return (
+        draft.data.shape == shape
+        and draft.domain is domain
+        and all(
+            all(map(np.array_equal, place, places[number][1]))
+            for number, place in draft.filed.items()
+        )
+    )
+
+
+def _trajectory(first: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    locations, sets, repeats, _, e2, e1, samples = shape
+    dimensions = int(first["trajectory_dimensions"])
+    if not dimensions:
+        return None
+    return np.zeros((locations, sets, repeats, e2, e1, samples, dimensions), np.float32)
+
+
+def _clear_others(data: np.ndarray, filled: tuple[np.ndarray, ...]) -> None:
+    """Set all lines to 0 but those at loc, s, n, e2, e1."""
+    empty = np.ones((*data.shape[:3], *data.shape[4:6]), dtype=bool)
+    empty[filled] = False
+    if empty.all():
+        data[...] = 0
+    elif empty.any():
+        loc, s, n, e2, e1 = np.nonzero(empty)
+        data[loc, s, n, :, e2, e1] = 0
+
+
+def _cuts(headers: np.ndarray, length: int, sampling: Sampling, space: EncodedSpace) -> np.ndarray:
     """First sample taken, number taken, and its place in the line; integers (readouts, 3)."""
     samples = headers["number_of_samples"].astype(np.intp)
     centre = headers["center_sample"].astype(np.intp)
@@ -191,10 +364,8 @@ def _cuts(headers: np.ndarray, buffer: DataBuffered, space: EncodedSpace) -> np.
     offset = np.zeros_like(first)
     if space.cartesian:
         # A readout of full length whose centre is in the middle, or that names none, stays.
-        stays = (samples == buffer.data.shape[-1]) & (
-            (centre == samples // 2) | (centre >= samples)
-        )
-        offset = np.where(stays, first, buffer.sampling.limits[0].center - centre)
+        stays = (samples == length) & ((centre == samples // 2) | (centre >= samples))
+        offset = np.where(stays, first, sampling.limits[0].center - centre)
     return np.stack([first, count, offset], axis=1)
 
 
@@ -204,9 +375,9 @@ def _run(rows: np.ndarray) -> np.ndarray | slice:
     return slice(first, last) if last - first == len(rows) else rows
 
 
-def _is_whole(cuts: np.ndarray, buffer: DataBuffered) -> bool:
-    """Whether all readouts fill their lines, so that no sample is cut or left out."""
-    return bool((cuts == (0, buffer.data.shape[-1], 0)).all())
+def _whole(cuts: np.ndarray, length: int) -> np.ndarray:
+    """Which readouts fill their lines, so that no sample is cut or left out; bool."""
+    return (cuts == (0, length, 0)).all(axis=1)
 
 
 def _check_fit(header: np.ndarray, buffer: DataBuffered, count: int, offset: int) -> None:

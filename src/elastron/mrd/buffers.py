@@ -127,6 +127,9 @@ class Bucket:
         data_statistics: one per encoding space.
         reference_statistics: one per encoding space.
         waveforms: those that came since the last trigger.
+        growing: more will come; the same object is handed on again, at last with `growing` false.
+            Only between gadgets of a chain; who receives it takes its readouts out each time, and
+            it has no statistics.
     """
 
     data: list[AcquisitionBatch] = field(default_factory=list)
@@ -134,3 +137,4 @@ class Bucket:
     data_statistics: list[BucketStatistics] = field(default_factory=list)
     reference_statistics: list[BucketStatistics] = field(default_factory=list)
     waveforms: list[Waveform] = field(default_factory=list)
+    growing: bool = False

@@ -4,7 +4,8 @@ Planning: a gadget that may leave the readout axis in image space does so (`hybr
 gadgets after it, up to one that consumes, work in either domain. A parallel node counts as one that
 consumes if its branch passes and every stream consumes; in front of any other node that is not a
 gadget, and at the end, the axis is as acquired. So it is with channels that a gadget may leave to
-be mixed by a later one (`mixing_later`), within a row of gadgets.
+be mixed by a later one (`mixing_later`), within a row of gadgets. Buckets are handed on while they
+grow (`growing_output`) to a next gadget that takes them so.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def build(
 
     Args:
         config: what to build.
-        context: of the scan; `config_name` and `hybrid_output` are set here.
+        context: of the scan; `config_name` and what is planned are set here.
         peers: other nodes, for distributed nodes of the config; None: all is done here.
         external: builds external nodes; None refuses them.
 
@@ -69,7 +70,13 @@ def build(
         writable = writable_messages(config.writers)
     except ConfigError as error:
         raise ConfigError(f"Config {config.name!r}: {error}") from error
-    context = replace(context, config_name=config.name, hybrid_output=False, mixing_later=False)
+    context = replace(
+        context,
+        config_name=config.name,
+        hybrid_output=False,
+        mixing_later=False,
+        growing_output=False,
+    )
     builder = _Builder(context, peers, external)
     steps = tuple(builder.stream(config.stream, config.stream.key or "Stream"))
     streaming = len(tuple(takewhile(builder.is_streaming, config.stream.nodes)))
@@ -111,8 +118,14 @@ class _Builder:
         """The steps of a stream; `path` names it in messages."""
         hybrid = hybrid_outputs([self._hybrid(node) for node in stream.nodes])
         mixing = hybrid_outputs([self._mixing(node) for node in stream.nodes])
+        growing = [*map(self._takes_growing, stream.nodes[1:]), False]
         for i, node in enumerate(stream.nodes):
-            planned = replace(self.context, hybrid_output=hybrid[i], mixing_later=mixing[i])
+            planned = replace(
+                self.context,
+                hybrid_output=hybrid[i],
+                mixing_later=mixing[i],
+                growing_output=growing[i],
+            )
             yield self._node(node, planned, path)
 
     def is_streaming(self, node: Node) -> bool:
@@ -137,6 +150,12 @@ class _Builder:
         if isinstance(node, GadgetNode):
             return _find(node, Gadget, self.context.config_name).mixing
         return Hybrid.NO
+
+    def _takes_growing(self, node: Node) -> bool:
+        """Whether a node takes buckets while they grow."""
+        return isinstance(node, GadgetNode) and (
+            _find(node, Gadget, self.context.config_name).takes_growing
+        )
 
     def _consumes(self, stream: Stream) -> bool:
         return takes_hybrid([self._hybrid(node) for node in stream.nodes])
