@@ -1,4 +1,4 @@
-"""Ending a connection from the supervisor, so that its last words arrive."""
+"""Last words to a client, and ending a connection so that they arrive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 
+from elastron.errors import ElastronError, ReconstructionError
 from elastron.node.settings import NodeSettings
 from elastron.wire import encode
 from elastron.wire.faults import LOCATION
@@ -17,6 +18,21 @@ _DISCARD_BYTES = 64 * 1024
 def error_text(text: str, location: str = LOCATION) -> Text:
     """An error as a Gadgetron client knows it."""
     return Text(f"[{location}] ERROR: {text}")
+
+
+def failure_text(location: str, error: Exception) -> Text:
+    """What a session tells its client of an error that ended it.
+
+    Args:
+        location: where it was raised; errors of gadgets say it themselves.
+        error: what was raised.
+    """
+    text = str(error)
+    if isinstance(error, ReconstructionError) and text.startswith("["):
+        return Text(text)
+    if not isinstance(error, ElastronError):
+        text = f"{type(error).__name__}: {text} (an error of the node's own; its log has more)"
+    return error_text(text, location)
 
 
 async def readable(sock: socket.socket, waiting: set[asyncio.Future[None]] | None = None) -> None:

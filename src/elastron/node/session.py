@@ -23,13 +23,12 @@ from elastron.errors import (
     ConnectionLostError,
     DeadlineError,
     ElastronError,
-    ReconstructionError,
 )
 from elastron.gadgets.base import Context, Item
 from elastron.mrd.acquisition import AcquisitionBatch
 from elastron.mrd.header import parse_header
 from elastron.mrd.image import Image
-from elastron.node.farewell import error_text
+from elastron.node.farewell import error_text, failure_text
 from elastron.node.outbox import Outbox
 from elastron.node.outcome import Outcome
 from elastron.node.peers import TcpPeers, own_address
@@ -352,7 +351,7 @@ class Session:
         if self._cancel_reason is not None:
             yield error_text(self._cancel_reason)
         for location, error in self._errors:
-            yield _as_text(location, error)
+            yield failure_text(location, error)
 
     def _outcome(self) -> Outcome:
         if self._cancel_reason is not None:
@@ -401,12 +400,3 @@ def _empty_header() -> ismrmrdHeader:
     return ismrmrdHeader(
         experimentalConditions=experimentalConditionsType(H1resonanceFrequency_Hz=0)
     )
-
-
-def _as_text(location: str, error: Exception) -> Text:
-    text = str(error)
-    if isinstance(error, ReconstructionError) and text.startswith("["):
-        return Text(text)  # it says its own location
-    if not isinstance(error, ElastronError):
-        text = f"{type(error).__name__}: {text} (an error of the node's own; its log has more)"
-    return error_text(text, location)
