@@ -9,16 +9,10 @@ import numpy as np
 from ismrmrd.xsd import encodingLimitsType, ismrmrdHeader
 from pydantic import BeforeValidator, Field
 
-from elastron.gadgets.base import (
-    Context,
-    EncodingCounter,
-    Gadget,
-    Hybrid,
-    Item,
-    Properties,
-)
+from elastron.gadgets.base import Context, Gadget, Hybrid, Item, Properties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag, joined_headers
 from elastron.mrd.buffers import STATISTICS_COUNTERS, Bucket, BucketStatistics
+from elastron.mrd.counters import EncodingCounter
 from elastron.mrd.waveform import Waveform
 
 _Dimension = Literal[EncodingCounter, "n_acquisitions", "none"]

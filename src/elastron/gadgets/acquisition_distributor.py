@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterator
 import numpy as np
 from ismrmrd.xsd import encodingLimitsType, ismrmrdHeader
 
-from elastron.gadgets.base import Context, EncodingCounter, Item
+from elastron.gadgets.base import Context, Item
 from elastron.gadgets.distribution import Distributor, DistributorProperties
 from elastron.mrd.acquisition import AcquisitionBatch, AcquisitionFlag
+from elastron.mrd.counters import EncodingCounter
 
 #: Flags that end an index of a dimension.
 _LAST_FLAGS = {

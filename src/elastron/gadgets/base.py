@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 from ismrmrd.xsd import ismrmrdHeader
@@ -22,27 +22,6 @@ from elastron.wire.messages import DataMessage, Query, Response, Text
 
 #: What flows through a chain.
 Item = DataMessage | Text | Query | Response
-
-#: Encoding counters of a readout by which chains divide a scan.
-EncodingCounter = Literal[
-    "kspace_encode_step_1",
-    "kspace_encode_step_2",
-    "average",
-    "slice",
-    "contrast",
-    "phase",
-    "repetition",
-    "set",
-    "segment",
-    "user_0",
-    "user_1",
-    "user_2",
-    "user_3",
-    "user_4",
-    "user_5",
-    "user_6",
-    "user_7",
-]
 
 
 class Hybrid(enum.Enum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 
 # ISMRMRD 1.x, EncodingCounters: 17 uint16.
@@ -20,8 +22,8 @@ COUNTERS = np.dtype(
     ]
 )
 
-#: Names a config may give a dimension; `user_0` … `user_7` besides.
-COUNTER_NAMES: tuple[str, ...] = (
+#: Names a config may give a dimension.
+EncodingCounter = Literal[
     "kspace_encode_step_1",
     "kspace_encode_step_2",
     "average",
@@ -31,8 +33,16 @@ COUNTER_NAMES: tuple[str, ...] = (
     "repetition",
     "set",
     "segment",
-    *(f"user_{i}" for i in range(8)),
-)
+    "user_0",
+    "user_1",
+    "user_2",
+    "user_3",
+    "user_4",
+    "user_5",
+    "user_6",
+    "user_7",
+]
+COUNTER_NAMES: tuple[str, ...] = get_args(EncodingCounter)
 
 
 def counter(headers: np.ndarray, name: str) -> np.ndarray:
