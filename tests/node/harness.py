@@ -172,7 +172,9 @@ class NodeProcess:
             "run_node(NodeSettings.model_validate_json(sys.argv[1]))"
         )
         plugins = install_gadgets(folder)
-        environment = os.environ | {"PYTHONPATH": f"{plugins}:{Path(__file__).parent}"}
+        given = os.environ.get("PYTHONPATH", "")  # e.g. another copy of the package
+        path = ":".join(filter(None, (str(plugins), str(Path(__file__).parent), given)))
+        environment = os.environ | {"PYTHONPATH": path}
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, self.settings.model_dump_json()],
