@@ -16,6 +16,7 @@ from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch, Acqui
 from elastron.mrd.image import IMAGE_HEADER, Image, ImageDataType
 from elastron.mrd.waveform import Waveform
 from elastron.wire import CHUNK_BYTES, Decoder, Limits, encode
+from elastron.wire.decoder import FIRST_BYTES, FIRST_CHUNK_BYTES
 from elastron.wire.messages import Close, HeaderXml, Message, MessageId, Text
 
 from .strategies import any_message, batches, equal, join
@@ -131,8 +132,29 @@ def test_a_run_ends_before_any_difference(length: int, what: str) -> None:
 def test_small_readouts_come_by_the_hundreds() -> None:
     batch = make_batch(2000, channels=4, samples=64)
     found = decode(stream_of([batch]))
-    assert len(found) == 1 + len(stream_of([batch])) // CHUNK_BYTES
+    assert len(found) == 1 + len(stream_of([batch])) // FIRST_CHUNK_BYTES
     assert equal(join(found), [batch])
+
+
+def test_runs_of_a_long_scan_are_longer() -> None:
+    batch = make_batch(10_000, channels=4, samples=64)
+    message_bytes = len(stream_of([batch])) // len(batch)
+    lengths, received = [], 0
+    for run in decode(stream_of([batch])):
+        assert isinstance(run, AcquisitionBatch)
+        chunk_bytes = FIRST_CHUNK_BYTES if received < FIRST_BYTES else CHUNK_BYTES
+        lengths.append(len(run))
+        assert len(run) <= chunk_bytes // message_bytes + 1
+        received += len(run) * message_bytes
+    assert received > FIRST_BYTES + 3 * CHUNK_BYTES
+    assert lengths[-2] >= CHUNK_BYTES // message_bytes - 1
+
+
+def test_large_readouts_are_not_received_singly() -> None:
+    batch = make_batch(8, channels=64, samples=1000)
+    found = decode(stream_of([batch]))
+    assert equal(join(found), [batch])
+    assert len(found) == 2 + len(stream_of([batch])) // CHUNK_BYTES
 
 
 def test_what_is_there_is_delivered_at_once() -> None:

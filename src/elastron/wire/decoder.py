@@ -35,6 +35,10 @@ from elastron.wire.runs import COMPRESSED, check_acquisition, run_length
 #: Bytes of a receive buffer: large enough for runs of dozens to hundreds of readouts, small
 #: enough to stay in a processor's cache between the kernel's copy and the first gadget.
 CHUNK_BYTES = 2 << 20
+#: Bytes of the first ones, and how many bytes come into them. A short scan takes hardly more memory
+#: than a few of these and of the batches made of them; a long one is not to have more shorter runs.
+FIRST_CHUNK_BYTES = 512 << 10
+FIRST_BYTES = 10 << 20
 #: A chunk with less room than this is left for a new one, so that no receive call is tiny.
 _ROOM_BYTES_MIN = 32 << 10
 #: Largest allocation made for bytes that were announced but have not come.
@@ -46,14 +50,16 @@ class Decoder:
 
     Args:
         limits: on every length.
-        chunk_bytes: size of a receive buffer; messages larger than it get one of their own.
+        chunk_bytes: size of a receive buffer; messages larger than it get one of their own. The
+            first ones are smaller.
     """
 
     def __init__(self, limits: Limits | None = None, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._limits = limits or Limits()
         self._chunk_bytes = max(chunk_bytes, 2 * _ROOM_BYTES_MIN)
-        self._pool = ChunkPool(self._chunk_bytes)
-        self._chunk = self._pool.take(self._chunk_bytes)
+        self._pool = ChunkPool(min(self._chunk_bytes, FIRST_CHUNK_BYTES))
+        self._chunk = self._pool.take(self._pool.chunk_bytes)
+        self._taken = 0  # bytes received into the chunks before
         self._start = 0  # first byte not decoded
         self._end = 0  # first byte not received
         self._needed = 2  # bytes the message at `_start` needs, as far as known
@@ -254,7 +260,12 @@ class Decoder:
     def _next_chunk(self) -> None:
         """Go on in a new chunk; bytes of an unfinished message move with it."""
         tail = self._bytes()
-        capacity = self._chunk_bytes
+        self._taken += self._start
+        if self._pool.chunk_bytes < self._chunk_bytes and (
+            self._taken >= FIRST_BYTES or self._needed + _ROOM_BYTES_MIN > self._pool.chunk_bytes
+        ):
+            self._pool = ChunkPool(self._chunk_bytes)
+        capacity = self._pool.chunk_bytes
         if self._needed + _ROOM_BYTES_MIN > capacity:
             # Whole only in a chunk of its own. What was announced is believed up to a point;
             # beyond it, memory doubles as bytes come.

@@ -43,10 +43,13 @@ class ChunkPool:
     Args:
         chunk_bytes: the usual size.
         spare_max: free chunks kept at most.
+
+    Attributes:
+        chunk_bytes: the usual size.
     """
 
     def __init__(self, chunk_bytes: int, spare_max: int = 4) -> None:
-        self._chunk_bytes = chunk_bytes
+        self.chunk_bytes = chunk_bytes
         self._spare_max = spare_max
         self._spare: list[mmap.mmap] = []
         self._lent: dict[int, weakref.ref[Any]] = {}
@@ -58,7 +61,7 @@ class ChunkPool:
         Raises:
             MemoryError: there is none.
         """
-        if capacity > self._chunk_bytes:
+        if capacity > self.chunk_bytes:
             return Chunk(np.empty(capacity, np.uint8))
         memory = self._spare.pop() if self._spare else self._map()
         # Views collapse their `base` to this array and no further, as its own base is no array.
@@ -76,9 +79,9 @@ class ChunkPool:
     def _map(self) -> mmap.mmap:
         try:
             # Private: a fault of shared memory, the default, costs more.
-            memory = mmap.mmap(-1, self._chunk_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory = mmap.mmap(-1, self.chunk_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:
-            raise MemoryError(f"no {self._chunk_bytes} bytes to receive into") from error
+            raise MemoryError(f"no {self.chunk_bytes} bytes to receive into") from error
         # A liveness check, or a query, touches a few kB of its first chunk and needs no more.
         if not self._first and hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # a kernel without them
