@@ -1,4 +1,4 @@
-"""Readouts that wait to be sorted into buffers, and the copying of their samples."""
+"""Readouts that are sorted into buffers as they come, and the copying of their samples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from elastron.errors import DataError, ElastronError
 from elastron.gadgets.encoded_space import EncodedSpace
+from elastron.gadgets.readout_cuts import check_finite, check_fit, cuts_of, whole
 from elastron.mrd.acquisition import (
     ACQUISITION_HEADER,
     AcquisitionBatch,
@@ -30,9 +31,6 @@ Key = tuple[int, ...]
 #: the buffer for some of them (their headers): LOC, S, N, CHA, E2, E1, E0.
 MakeSpace = Callable[[np.ndarray, int], EncodedSpace]
 Measure = Callable[[np.ndarray, EncodedSpace], tuple[int, ...]]
-
-#: Scan counters named in a message.
-_NAMED_READOUTS = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +141,7 @@ class Pile:
             or batch.data.shape[1:] != (channels, length)
             or (headers["active_channels"] != channels).any()
             or headers["trajectory_dimensions"].any()
-            or not _whole(_cuts(headers, length, draft.sampling, draft.space), length).all()
+            or not whole(cuts_of(headers, length, draft.sampling, draft.space), length).all()
         ):
             return None
         try:
@@ -208,8 +206,8 @@ class Pile:
         positions = space.place(headers, self._log)
         shape = self._measure(headers, space)
         sampling = space.sampling(headers[0])
-        cuts = _cuts(headers, shape[-1], sampling, space)
-        whole = _whole(cuts, shape[-1])
+        cuts = cuts_of(headers, shape[-1], sampling, space)
+        fill = whole(cuts, shape[-1])
 
         bounds = np.searchsorted(rows, self._starts)
         used = np.flatnonzero(np.diff(bounds)).tolist()
@@ -222,7 +220,7 @@ class Pile:
         draft = self._drafts.pop((key, number), None)
         domains = {self._batches[i].readout_domain for i in used if i in self._batches}
         domains |= {draft.domain} if draft is not None and draft.filed else set()
-        in_image_space = domains == {ReadoutDomain.IMAGE} and whole.all()
+        in_image_space = domains == {ReadoutDomain.IMAGE} and fill.all()
         domain = ReadoutDomain.IMAGE if in_image_space else ReadoutDomain.KSPACE
         if draft is not None and not _fits(draft, shape, domain, places):
             self._put_back(draft)
@@ -235,7 +233,7 @@ class Pile:
             readout_domain=domain,
         )
         if not self._sparse:
-            filled = whole[positions.rows]
+            filled = fill[positions.rows]
             _clear_others(buffer.data, tuple(axis[filled] for axis in positions.index))
         for i, (mine, place) in places.items():
             raw_headers(buffer.headers)[place] = raw_headers(headers)[mine]
@@ -269,7 +267,7 @@ class Pile:
             batch: where they are.
             rows: which they are.
             place: loc, s, n, e2, e1 of each.
-            cuts: of each, see `_cuts`.
+            cuts: of each, see `cuts_of`.
             buffer: receives them.
         """
         back = batch.readout_domain is not buffer.readout_domain
@@ -280,7 +278,7 @@ class Pile:
             if back:
                 data = fft(data, -1, threads=self._threads)
             loc, s, n, e2, e1 = (axis[chosen] for axis in place)
-            _check_fit(batch.headers[rows[chosen[0]]], buffer, count, offset)
+            check_fit(batch.headers[rows[chosen[0]]], buffer, count, offset)
             line, taken = slice(offset, offset + count), slice(first, first + count)
             buffer.data[loc, s, n, :, e2, e1, line] = data[..., taken]
             if buffer.trajectory is not None and batch.trajectory is not None:
@@ -355,64 +353,7 @@ def _clear_others(data: np.ndarray, filled: tuple[np.ndarray, ...]) -> None:
         data[loc, s, n, :, e2, e1] = 0
 
 
-def _cuts(headers: np.ndarray, length: int, sampling: Sampling, space: EncodedSpace) -> np.ndarray:
-    """First sample taken, number taken, and its place in the line; integers (readouts, 3)."""
-    samples = headers["number_of_samples"].astype(np.intp)
-    centre = headers["center_sample"].astype(np.intp)
-    first = headers["discard_pre"].astype(np.intp)
-    count = samples - first - headers["discard_post"].astype(np.intp)
-    offset = np.zeros_like(first)
-    if space.cartesian:
-        # A readout of full length whose centre is in the middle, or that names none, stays.
-        stays = (samples == length) & ((centre == samples // 2) | (centre >= samples))
-        offset = np.where(stays, first, sampling.limits[0].center - centre)
-    return np.stack([first, count, offset], axis=1)
-
-
 def _run(rows: np.ndarray) -> np.ndarray | slice:
     """Ascending rows as a slice if they are a run: a view then, no copy."""
     first, last = int(rows[0]), int(rows[-1]) + 1
     return slice(first, last) if last - first == len(rows) else rows
-
-
-def _whole(cuts: np.ndarray, length: int) -> np.ndarray:
-    """Which readouts fill their lines, so that no sample is cut or left out; bool."""
-    return (cuts == (0, length, 0)).all(axis=1)
-
-
-def _check_fit(header: np.ndarray, buffer: DataBuffered, count: int, offset: int) -> None:
-    length = buffer.data.shape[-1]
-    if offset >= 0 and count >= 1 and offset + count <= length:
-        return
-    raise DataError(
-        f"Readout {header['scan_counter']} does not fit its line of {length} samples: "
-        f"number_of_samples {header['number_of_samples']}, center_sample "
-        f"{header['center_sample']}, discard_pre {header['discard_pre']}, discard_post "
-        f"{header['discard_post']}. For asymmetric echoes add AsymmetricEchoAdjustROGadget to the "
-        "config, before RemoveROOversamplingGadget."
-    )
-
-
-def check_finite(batch: AcquisitionBatch) -> None:
-    """Refuse NaN and infinite samples.
-
-    Raises:
-        DataError: names their number and scan counters.
-    """
-    data = batch.data
-    if batch.readout_domain is ReadoutDomain.IMAGE:
-        data = data[..., :1]  # the transform has spread them over their readout
-    # A sum is finite only if all its terms are; only if it is not, each is looked at.
-    with np.errstate(all="ignore"):
-        if np.isfinite(data.sum()):
-            return
-    bad = ~np.isfinite(data).reshape(len(batch), -1).all(axis=1)
-    if not bad.any():
-        return
-    counters = batch.headers["scan_counter"][bad].tolist()
-    shown = ", ".join(map(str, counters[:_NAMED_READOUTS]))
-    more = ", ..." if len(counters) > _NAMED_READOUTS else ""
-    raise DataError(
-        f"{len(counters)} readout(s) hold NaN or infinite samples (scan counter {shown}{more}). "
-        "The images would be NaN throughout; check the receiver or the file and send it again."
-    )
