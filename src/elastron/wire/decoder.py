@@ -34,7 +34,7 @@ from elastron.wire.runs import COMPRESSED, check_acquisition, run_length
 
 #: Bytes of a receive buffer: large enough for runs of dozens to hundreds of readouts, small
 #: enough to stay in a processor's cache between the kernel's copy and the first gadget.
-CHUNK_BYTES = 2 << 20
+CHUNK_BYTES = 3 << 20
 #: Bytes of the first ones, and how many bytes come into them. A short scan takes hardly more memory
 #: than a few of these and of the batches made of them; a long one is not to have more shorter runs.
 FIRST_CHUNK_BYTES = 512 << 10
