@@ -5,6 +5,7 @@ import pytest
 
 from elastron.errors import DataError
 from elastron.recon.eigen_channels import combine_channels, count_kept, eigen_channels
+from elastron.recon.fft import fft
 
 
 def correlated(channels=6, samples=500, seed=0):
@@ -42,6 +43,20 @@ def test_they_are_the_right_singular_vectors_that_lapack_gives():
     assert np.abs(vectors[0].imag).max() < 1e-12
     signs = np.sign(np.sum(expected * vectors.conj(), axis=0).real)
     np.testing.assert_allclose(vectors * signs, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("points", [100, 99])
+def test_those_of_the_transform_need_no_transform(points):
+    images = correlated()[..., :points]
+    kspace = fft(images, -1)
+    total = kspace.astype(np.complex128).sum(axis=(1, 2))
+    centre = images[..., points // 2].astype(np.complex128).sum(axis=1) * np.sqrt(points)
+    np.testing.assert_allclose(centre, total, rtol=1e-4)
+    values, vectors = eigen_channels(images, total=centre)
+    expected_values, expected = eigen_channels(kspace)
+    np.testing.assert_allclose(values, expected_values, rtol=1e-3)
+    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+    assert not np.allclose(values, eigen_channels(images)[0], rtol=1e-3)
 
 
 def test_all_channels_keep_all_energy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
@@ -20,7 +21,6 @@ from elastron.mrd.acquisition import ReadoutDomain
 from elastron.mrd.buffers import DataBuffered, ReconBit, ReconData
 from elastron.recon.calibration import average_repeats
 from elastron.recon.eigen_channels import combine_channels, count_kept, eigen_channels
-from elastron.recon.fft import fft
 
 #: Lines transformed at a time; keeps temporary arrays small.
 _LINES = 64
@@ -114,10 +114,11 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
         data = average_repeats(
             source.data, counted, over_n=p.average_all_ref_N, over_s=p.average_all_ref_S
         )
-        if source.readout_domain is ReadoutDomain.IMAGE:
-            # Principal components survive the transform, the mean that is removed does not.
-            data = fft(data, -1)
-        solved = {index: eigen_channels(data[index]) for index in np.ndindex(*data.shape[:3])}
+        hybrid = source.readout_domain is ReadoutDomain.IMAGE
+        solved = {
+            index: eigen_channels(data[index], total=_kspace_sum(data[index]) if hybrid else None)
+            for index in np.ndindex(*data.shape[:3])
+        }
         kept = count_kept(
             solved[0, 0, 0][0],
             threshold=p.upstream_coil_compression_thres,
@@ -129,6 +130,23 @@ class GenericReconEigenChannelGadget(Gadget[EigenChannelProperties]):
             index = (loc, min(s, data.shape[1] - 1), min(n, data.shape[2] - 1))
             vectors[loc, s, n] = solved[index][1][:, :kept]
         return vectors
+
+
+def _kspace_sum(images: np.ndarray) -> np.ndarray:
+    """Sum of the samples that readouts in image space come from.
+
+    Principal components survive a unitary transform, the mean that is removed does not: k-space
+    sums up to the point in the centre of image space.
+
+    Args:
+        images: complex64, (channels, E2, E1, points).
+
+    Returns:
+        complex128, (channels,).
+    """
+    points = images.shape[-1]
+    centre = images[..., points // 2].astype(np.complex128)
+    return centre.sum(axis=(1, 2)) * math.sqrt(points)
 
 
 def _transformed(buffered: DataBuffered, vectors: np.ndarray, *, in_place: bool) -> DataBuffered:

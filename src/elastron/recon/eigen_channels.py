@@ -18,11 +18,15 @@ from elastron.errors import DataError
 _BLOCK_SAMPLES = 1 << 16
 
 
-def eigen_channels(samples: Any) -> tuple[np.ndarray, np.ndarray]:
+def eigen_channels(
+    samples: Any, *, total: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Principal components of multi-channel samples, their mean removed.
 
     Args:
         samples: complex64, (channels, ...); any array-API namespace.
+        total: complex128, (channels,), sum of the samples; None: it is taken from them. With that
+            of their unitary transform, these are the principal components of the transform.
 
     Returns:
         Eigenvalues, float64 (channels,), descending; eigenvectors, complex128 (channels,
@@ -38,13 +42,15 @@ def eigen_channels(samples: Any) -> tuple[np.ndarray, np.ndarray]:
         raise DataError("samples that are not finite; channels cannot be compressed")
     channels, count = flat.shape
     gram = np.zeros((channels, channels), np.complex128)
-    total = np.zeros(channels, np.complex128)
+    summed = np.zeros(channels, np.complex128)
     step = max(1, _BLOCK_SAMPLES // channels)
     for start in range(0, count, step):
         # Weak channels drown in the rounding errors of strong ones in single precision.
         block = xp.astype(flat[:, start : min(start + step, count)], xp.complex128)
         gram += _host(xp.conj(block) @ xp.matrix_transpose(block))
-        total += _host(xp.sum(block, axis=1))
+        if total is None:
+            summed += _host(xp.sum(block, axis=1))
+    total = summed if total is None else total
     gram -= total.conj()[:, None] * total[None, :] / max(1, count)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
