@@ -79,7 +79,8 @@ def build(
     )
     builder = _Builder(context, peers, external)
     steps = tuple(builder.stream(config.stream, config.stream.key or "Stream"))
-    streaming = len(tuple(takewhile(builder.is_streaming, config.stream.nodes)))
+    nodes = config.stream.nodes
+    streaming = len(tuple(takewhile(lambda node: builder.promises(node).streaming, nodes)))
     return Chain(config.name, readable, writable, steps, streaming, tuple(builder.warnings))
 
 
@@ -117,8 +118,8 @@ class _Builder:
     def stream(self, stream: Stream, path: str) -> Iterator[Step]:
         """The steps of a stream; `path` names it in messages."""
         hybrid = hybrid_outputs([self._hybrid(node) for node in stream.nodes])
-        mixing = hybrid_outputs([self._mixing(node) for node in stream.nodes])
-        growing = [*map(self._takes_growing, stream.nodes[1:]), False]
+        mixing = hybrid_outputs([self.promises(node).mixing for node in stream.nodes])
+        growing = [*(self.promises(node).takes_growing for node in stream.nodes[1:]), False]
         for i, node in enumerate(stream.nodes):
             planned = replace(
                 self.context,
@@ -128,34 +129,19 @@ class _Builder:
             )
             yield self._node(node, planned, path)
 
-    def is_streaming(self, node: Node) -> bool:
-        """Whether a node passes on at once what it makes of an item."""
-        return isinstance(node, GadgetNode) and (
-            _find(node, Gadget, self.context.config_name).streaming
-        )
+    def promises(self, node: Node) -> type[Gadget]:
+        """The class that says how a node treats items; what is no gadget promises nothing."""
+        if isinstance(node, GadgetNode):
+            return _find(node, Gadget, self.context.config_name)
+        return Gadget
 
     def _hybrid(self, node: Node) -> Hybrid:
         """How a node treats items whose readout axis is in image space."""
-        name = self.context.config_name
-        if isinstance(node, GadgetNode):
-            return _find(node, Gadget, name).hybrid
         if isinstance(node, ParallelNode):
-            branch = _find(node.branch, Branch, name).hybrid
+            branch = _find(node.branch, Branch, self.context.config_name).hybrid
             if branch is Hybrid.PASSES and all(map(self._consumes, node.streams)):
                 return Hybrid.CONSUMES
-        return Hybrid.NO
-
-    def _mixing(self, node: Node) -> Hybrid:
-        """How a node treats readouts whose channels are still to be mixed."""
-        if isinstance(node, GadgetNode):
-            return _find(node, Gadget, self.context.config_name).mixing
-        return Hybrid.NO
-
-    def _takes_growing(self, node: Node) -> bool:
-        """Whether a node takes buckets while they grow."""
-        return isinstance(node, GadgetNode) and (
-            _find(node, Gadget, self.context.config_name).takes_growing
-        )
+        return self.promises(node).hybrid
 
     def _consumes(self, stream: Stream) -> bool:
         return takes_hybrid([self._hybrid(node) for node in stream.nodes])
