@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 
 from structlog.testing import CapturingLogger
 
@@ -20,19 +22,24 @@ def doorstep() -> Doorstep:
     return Doorstep(NodeSettings(), metrics)
 
 
-async def somebody(waiting: Doorstep) -> None:
-    async with asyncio.timeout(30):
-        while not len(waiting):  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0)
-
-
-async def test_what_a_client_said_first_stays_in_the_socket() -> None:
+@contextlib.asynccontextmanager
+async def silent_client() -> AsyncIterator[
+    tuple[Doorstep, asyncio.Task[bytes], socket.socket, socket.socket]
+]:
+    """The doorstep with a client on it, its first bytes, and both ends of its socket."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         waiting = doorstep()
         found = asyncio.create_task(waiting.first_bytes(ours, CapturingLogger(), "peer"))
-        await somebody(waiting)
+        async with asyncio.timeout(30):
+            while not len(waiting):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0)
+        yield waiting, found, ours, theirs
+
+
+async def test_what_a_client_said_first_stays_in_the_socket() -> None:
+    async with silent_client() as (waiting, found, ours, theirs):
         theirs.send(b"hello")
         assert await found == b"hello"
         assert ours.recv(5) == b"hello"
@@ -40,12 +47,7 @@ async def test_what_a_client_said_first_stays_in_the_socket() -> None:
 
 
 async def test_nobody_waits_once_it_is_cleared() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        waiting = doorstep()
-        found = asyncio.create_task(waiting.first_bytes(ours, CapturingLogger(), "peer"))
-        await somebody(waiting)
+    async with silent_client() as (waiting, found, _, _):
         waiting.clear()
         assert await found  # to be refused
 
