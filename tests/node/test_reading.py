@@ -56,7 +56,7 @@ def read(
     monkeypatch.setattr(reading, "time", script)
     reader = MessageReader(script, Decoder(), SETTINGS, waiting_since=waiting_since)  # type: ignore[arg-type]
     if not handshake:
-        reader.handshake_done()
+        reader.handshake_done(0)
     messages = []
     try:
         messages.extend(reader.messages())
@@ -112,7 +112,7 @@ def test_the_time_others_take_over_a_message_is_not_the_clients(monkeypatch) -> 
     script = Script((0, CONFIG + rest[:1]), (1010, rest[1:]), end=True)
     monkeypatch.setattr(reading, "time", script)
     reader = MessageReader(script, Decoder(), SETTINGS, waiting_since=lambda: 0.0)  # type: ignore[arg-type]
-    reader.handshake_done()
+    reader.handshake_done(0)
     messages = []
     for message in reader.messages():
         messages.append(message)

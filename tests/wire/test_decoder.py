@@ -16,7 +16,12 @@ from elastron.mrd.acquisition import ACQUISITION_HEADER, AcquisitionBatch, Acqui
 from elastron.mrd.image import IMAGE_HEADER, Image, ImageDataType
 from elastron.mrd.waveform import Waveform
 from elastron.wire import CHUNK_BYTES, Decoder, Limits, encode
-from elastron.wire.decoder import FIRST_BYTES, FIRST_CHUNK_BYTES
+from elastron.wire.decoder import (
+    EXPECTED_CHUNKS,
+    FIRST_BYTES,
+    FIRST_CHUNK_BYTES,
+    LARGE_CHUNK_BYTES,
+)
 from elastron.wire.messages import Close, HeaderXml, Message, MessageId, Text
 
 from .strategies import any_message, batches, equal, join
@@ -148,6 +153,36 @@ def test_runs_of_a_long_scan_are_longer() -> None:
         received += len(run) * message_bytes
     assert received > FIRST_BYTES + 3 * CHUNK_BYTES
     assert lengths[-2] >= CHUNK_BYTES // message_bytes - 1
+
+
+@pytest.mark.parametrize(
+    ("expected", "chunk_bytes"),
+    [
+        (FIRST_BYTES, FIRST_CHUNK_BYTES),  # no more than comes into small ones
+        (2 * FIRST_BYTES, 2 << 20),
+        (EXPECTED_CHUNKS * (3 << 20), 4 << 20),  # whole huge pages
+        (1 << 62, LARGE_CHUNK_BYTES),
+    ],
+)
+def test_runs_of_a_scan_known_to_be_long_are_longer_from_the_start(
+    expected: int, chunk_bytes: int
+) -> None:
+    batch = make_batch(8000, channels=4, samples=64)
+    message_bytes = len(stream_of([batch])) // len(batch)
+    decoder = Decoder()
+    decoder.expect(expected)
+    stream = memoryview(stream_of([batch]))[: FIRST_CHUNK_BYTES + 2 * chunk_bytes]
+    found = []
+    while stream:
+        view = decoder.get_buffer()
+        count = min(len(view), len(stream))
+        view[:count] = stream[:count]
+        decoder.received(count)
+        stream = stream[count:]
+        found += decoder.messages()
+    first, second = (len(run) * message_bytes for run in found[:2])
+    assert first == pytest.approx(FIRST_CHUNK_BYTES, abs=message_bytes)
+    assert second == pytest.approx(chunk_bytes, abs=message_bytes)
 
 
 def test_large_readouts_are_not_received_singly() -> None:

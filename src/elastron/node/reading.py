@@ -49,9 +49,10 @@ class MessageReader:
         self._message_began: float | None = None
         self._message_bytes = 0
 
-    def handshake_done(self) -> None:
-        """Config and header are there: the client may take its time now."""
+    def handshake_done(self, expected_bytes: int) -> None:
+        """Config and header are there, and say how much will come: the client may take its time."""
         self._handshake_deadline = None
+        self._decoder.expect(expected_bytes)
 
     def messages(self) -> Iterator[Message]:
         """Messages as they come, until the client ends its stream.

@@ -26,6 +26,7 @@ from elastron.errors import (
 )
 from elastron.gadgets.base import Context, Item
 from elastron.mrd.acquisition import AcquisitionBatch
+from elastron.mrd.announced import announced_bytes
 from elastron.mrd.header import parse_header
 from elastron.mrd.image import Image
 from elastron.node.farewell import error_text, failure_text
@@ -153,7 +154,7 @@ class Session:
             return
         self._enter(SessionState.HEADER)
         header = self._await_header(messages)
-        self._reader.handshake_done()
+        self._reader.handshake_done(0 if header is None else announced_bytes(header))
         context = self._context(config, header or _empty_header())
         chain = build(config, context, peers=self._peers)
         for warning in chain.warnings:

@@ -39,6 +39,11 @@ CHUNK_BYTES = 3 << 20
 #: than a few of these and of the batches made of them; a long one is not to have more shorter runs.
 FIRST_CHUNK_BYTES = 512 << 10
 FIRST_BYTES = 10 << 20
+#: A scan that is expected to be longer is cut into about so many, of whole huge pages, at most so
+#: large: fewer runs are less work, and the memory they take is little beside what such a scan is.
+EXPECTED_CHUNKS = 20
+LARGE_CHUNK_BYTES = 6 << 20
+_HUGE_PAGE_BYTES = 2 << 20
 #: A chunk with less room than this is left for a new one, so that no receive call is tiny.
 _ROOM_BYTES_MIN = 32 << 10
 #: Largest allocation made for bytes that were announced but have not come.
@@ -57,6 +62,7 @@ class Decoder:
     def __init__(self, limits: Limits | None = None, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._limits = limits or Limits()
         self._chunk_bytes = max(chunk_bytes, 2 * _ROOM_BYTES_MIN)
+        self._first_bytes = FIRST_BYTES
         self._pool = ChunkPool(min(self._chunk_bytes, FIRST_CHUNK_BYTES))
         self._chunk = self._pool.take(self._pool.chunk_bytes)
         self._taken = 0  # bytes received into the chunks before
@@ -80,6 +86,13 @@ class Decoder:
     def buffered_bytes(self) -> int:
         """Bytes received of a message that is not whole yet."""
         return self._end - self._start
+
+    def expect(self, total_bytes: int) -> None:
+        """About so many bytes will come in all; it is a guess, for the size of buffers to come."""
+        if total_bytes > FIRST_BYTES:
+            pages = -(-total_bytes // EXPECTED_CHUNKS // _HUGE_PAGE_BYTES)
+            self._chunk_bytes = min(pages * _HUGE_PAGE_BYTES, LARGE_CHUNK_BYTES)
+            self._first_bytes = 0
 
     def get_buffer(self) -> memoryview:
         """Where to receive; never empty. Valid until the next call of any method."""
@@ -261,12 +274,11 @@ class Decoder:
         """Go on in a new chunk; bytes of an unfinished message move with it."""
         tail = self._bytes()
         self._taken += self._start
-        if self._pool.chunk_bytes < self._chunk_bytes and (
-            self._taken >= FIRST_BYTES or self._needed + _ROOM_BYTES_MIN > self._pool.chunk_bytes
-        ):
+        capacity, needed = self._pool.chunk_bytes, self._needed + _ROOM_BYTES_MIN
+        if capacity < self._chunk_bytes and (self._taken >= self._first_bytes or needed > capacity):
             self._pool = ChunkPool(self._chunk_bytes)
-        capacity = self._pool.chunk_bytes
-        if self._needed + _ROOM_BYTES_MIN > capacity:
+            capacity = self._chunk_bytes
+        if needed > capacity:
             # Whole only in a chunk of its own. What was announced is believed up to a point;
             # beyond it, memory doubles as bytes come.
             capacity = min(self._needed, max(_TRUST_BYTES, 2 * len(tail)))
