@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elastron.errors import DataError
 from elastron.mrd.acquisition import (
@@ -15,7 +17,8 @@ from elastron.mrd.acquisition import (
     AcquisitionBatch,
     AcquisitionFlag,
     ReadoutDomain,
-    opaque,
+    agreed_fields,
+    raw_headers,
     written_headers,
 )
 from elastron.mrd.counters import COUNTER_NAMES, COUNTERS, counter
@@ -78,11 +81,33 @@ def test_select(index: object) -> None:
     assert part.nbytes == 2 * (340 + 2 * 8 * 8 + 8 * 2 * 4)
 
 
-def test_opaque_is_the_same_memory() -> None:
+def test_raw_headers_is_the_same_memory() -> None:
     headers = make_batch().headers
-    assert np.shares_memory(opaque(headers), headers)
-    copied = opaque(headers)[[2, 2]].view(headers.dtype)
+    assert np.shares_memory(raw_headers(headers), headers)
+    copied = raw_headers(headers)[[2, 2]].view(headers.dtype)
     assert copied["idx"]["slice"].tolist() == [6, 6]
+
+
+def test_agreed_fields() -> None:
+    headers = make_batch().headers.copy()
+    headers[:] = headers[0]
+    every = agreed_fields(headers)
+    assert {"flags", "idx", "slice", "user", "user_float", "version"} < every
+    headers["user_float"][1, 7] = 3
+    assert every - agreed_fields(headers) == {"user_float"}
+    headers["idx"]["slice"][2] += 1
+    assert every - agreed_fields(headers) == {"user_float", "idx", "slice"}
+    assert agreed_fields(headers[:1]) == agreed_fields(headers[:0]) == every
+
+
+@given(st.sampled_from(sorted(agreed_fields(np.zeros(1, ACQUISITION_HEADER)))), st.data())
+def test_agreed_fields_are_those_of_equal_values(name: str, data: st.DataObject) -> None:
+    rows = np.zeros((4, 2), ACQUISITION_HEADER)[:, 1]  # as on the wire: not together
+    values = rows[name] if name in ACQUISITION_HEADER.names else rows["idx"][name]
+    raw = data.draw(st.binary(min_size=values[0].nbytes, max_size=values[0].nbytes))
+    row = data.draw(st.integers(0, 3))
+    values[row] = np.frombuffer(raw, values.dtype).reshape(values[row].shape)
+    assert (name in agreed_fields(rows)) == (not any(raw))
 
 
 def test_written_headers() -> None:

@@ -81,8 +81,7 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
         if isinstance(item, Waveform):
             self._waveforms.append(item)
             return
-        noise = item.any_flag(AcquisitionFlag.IS_NOISE_MEASUREMENT)
-        imaging = _pick(item, ~noise)
+        imaging = _without(item, AcquisitionFlag.IS_NOISE_MEASUREMENT)
         if imaging is None:
             return
         trigger = self.properties.trigger_dimension
@@ -137,9 +136,11 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
             self._add(0, batch)
             return
         values = batch.counter(sorting)
-        distinct = np.unique(values)
-        for value in distinct.tolist():
-            self._add(value, batch if len(distinct) == 1 else _pick(batch, values == value))
+        if (values == values[0]).all():
+            self._add(int(values[0]), batch)
+            return
+        for value in np.unique(values).tolist():
+            self._add(value, _pick(batch, values == value))
 
     def _add(self, key: int, batch: AcquisitionBatch | None) -> None:
         if batch is None:
@@ -147,13 +148,12 @@ class AcquisitionAccumulateTriggerGadget(Gadget[AcquisitionAccumulateTriggerProp
         if key not in self._buckets:
             self._buckets[key] = Bucket(growing=self.context.growing_output)
         bucket = self._buckets[key]
-        calibration = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION)
-        both = batch.any_flag(AcquisitionFlag.IS_PARALLEL_CALIBRATION_AND_IMAGING)
-        phase_correction = batch.any_flag(AcquisitionFlag.IS_PHASECORR_DATA)
-        reference = _pick(batch, calibration | both)
+        calibration = AcquisitionFlag.IS_PARALLEL_CALIBRATION
+        both = AcquisitionFlag.IS_PARALLEL_CALIBRATION_AND_IMAGING
+        reference = _with(batch, calibration, both)
         if reference is not None:
             bucket.reference.append(reference)
-        data = _pick(batch, ~(calibration | phase_correction))
+        data = _without(batch, calibration, AcquisitionFlag.IS_PHASECORR_DATA)
         if data is not None:
             bucket.data.append(data)
 
@@ -205,6 +205,18 @@ def statistics(batches: list[AcquisitionBatch]) -> list[BucketStatistics]:
         for name in STATISTICS_COUNTERS:
             found[space].seen[name] = set(np.unique(here[name]).tolist())
     return found
+
+
+def _with(batch: AcquisitionBatch, *flags: AcquisitionFlag) -> AcquisitionBatch | None:
+    """The readouts that have at least one of `flags`."""
+    flagged = batch.any_flag(*flags)
+    return _pick(batch, flagged) if flagged.any() else None
+
+
+def _without(batch: AcquisitionBatch, *flags: AcquisitionFlag) -> AcquisitionBatch | None:
+    """The readouts that have none of `flags`."""
+    flagged = batch.any_flag(*flags)
+    return _pick(batch, ~flagged) if flagged.any() or not len(batch) else batch
 
 
 def _pick(batch: AcquisitionBatch, mask: np.ndarray) -> AcquisitionBatch | None:

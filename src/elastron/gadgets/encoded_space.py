@@ -205,12 +205,12 @@ class EncodedSpace:
             DataError: a line outside the encoding limits.
         """
         idx = headers["idx"]
-        keep = np.ones(len(headers), dtype=bool)
+        keep: np.ndarray | None = None
         lines = []
         for line, size in ((0, self.lines_shape[4]), (1, self.lines_shape[3])):
             index, inside = self._line_index(line, size, headers)
-            if not inside.all():
-                keep &= inside
+            if inside is not None:
+                keep = inside if keep is None else keep & inside
                 if log is not None:
                     log.warning(
                         "readouts inside the encoding limits but outside the encoded matrix left "
@@ -221,24 +221,28 @@ class EncodedSpace:
                         lines=size,
                     )
             lines.append(index)
-        rows = np.flatnonzero(keep)
+        rows = np.arange(len(headers)) if keep is None else np.flatnonzero(keep)
         none = np.zeros(len(rows), dtype=np.intp)
         sorting = self._sorting
+
+        def kept(values: np.ndarray) -> np.ndarray:
+            return values if keep is None else values[keep]
 
         def along(name: str) -> np.ndarray:
             if name in {"none", "slice"}:  # the original files all slices under N or S 0
                 return none
-            return idx[name][rows].astype(np.intp) - self._bases[name]
+            return kept(idx[name]).astype(np.intp) - self._bases[name]
 
         location = none
         if self.lines_shape[0] > 1:
-            location = idx["slice"][rows].astype(np.intp) - self._bases["slice"]
+            location = kept(idx["slice"]).astype(np.intp) - self._bases["slice"]
         index = (location, along(sorting.s_dimension), along(sorting.n_dimension))
-        return Positions(rows, (*index, lines[1][rows], lines[0][rows]))
+        return Positions(rows, (*index, kept(lines[1]), kept(lines[0])))
 
     def _line_index(
         self, line: int, size: int, headers: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Where the readouts stand along E1 or E2, and which stand inside; None if all do."""
         counter = _LINES[line][0]
         values = headers["idx"][counter].astype(np.intp)
         limit = self._limits[line]
@@ -249,6 +253,8 @@ class EncodedSpace:
             index = values + self._shift(line)
         else:
             index = values - limit.minimum
+        if index.min(initial=0) >= 0 and index.max(initial=0) < size:
+            return index, None
         inside = (index >= 0) & (index < size)
         wrong = ~inside & ((values < limit.minimum) | (values > limit.maximum))
         if wrong.any():

@@ -15,6 +15,7 @@ from elastron.mrd.acquisition import (
     ACQUISITION_HEADER,
     AcquisitionBatch,
     ReadoutDomain,
+    agreed_fields,
     raw_headers,
 )
 from elastron.mrd.buffers import DataBuffered, Sampling
@@ -23,6 +24,17 @@ from elastron.recon.lazy_zeros import lazy_zeros
 
 #: Counters that tell one reconstruction from another, in order of output.
 KEY_COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set", "segment")
+
+#: Fields that tell which buffer a readout belongs to, and those that tell whether it fills a line.
+_KEY_FIELDS = frozenset({*KEY_COUNTERS, "encoding_space_ref"})
+_FORM_FIELDS = (
+    "number_of_samples",
+    "active_channels",
+    "discard_pre",
+    "discard_post",
+    "center_sample",
+    "trajectory_dimensions",
+)
 
 #: Values of `KEY_COUNTERS`; 0 for those that do not separate.
 Key = tuple[int, ...]
@@ -44,6 +56,7 @@ class _Draft:
         domain: of the readouts.
         filed: batch -> loc, s, n, e2, e1 of its readouts, which fill their lines.
         open: no readout has been put off that one of those to come could overtake.
+        forms: values of `_FORM_FIELDS` -> whether such readouts fill their lines.
     """
 
     space: EncodedSpace
@@ -52,6 +65,29 @@ class _Draft:
     domain: ReadoutDomain
     filed: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
     open: bool = True
+    forms: dict[tuple[int, ...], bool] = field(default_factory=dict)
+
+    @property
+    def lines_shape(self) -> tuple[int, ...]:
+        """LOC, S, N, E2, E1."""
+        return (*self.data.shape[:3], *self.data.shape[4:6])
+
+    def filled_by(self, headers: np.ndarray, agreed: frozenset[str]) -> bool:
+        """Whether readouts of these headers fill their lines."""
+        if not agreed.issuperset(_FORM_FIELDS):
+            return self._filled(headers)
+        form = tuple([int(headers[0][name]) for name in _FORM_FIELDS])
+        if form not in self.forms:
+            self.forms[form] = self._filled(headers[:1])
+        return self.forms[form]
+
+    def _filled(self, headers: np.ndarray) -> bool:
+        channels, length = self.data.shape[3], self.data.shape[6]
+        return bool(
+            (headers["active_channels"] == channels).all()
+            and not headers["trajectory_dimensions"].any()
+            and whole(cuts_of(headers, length, self.sampling, self.space), length).all()
+        )
 
 
 class Pile:
@@ -105,12 +141,14 @@ class Pile:
 
     def _file(self, number: int, batch: AcquisitionBatch) -> bool:
         """Copy a batch to its place, if that is certain; whether it was."""
-        found = [(key, space) for key, space, _ in _keys(batch.headers, self._cleared)]
+        headers = self._parts[number].view(ACQUISITION_HEADER)
+        agreed = agreed_fields(headers)
+        found = [(key, space) for key, space, _ in _keys(headers, self._cleared, agreed)]
         if len(found) == 1:
             if found[0] not in self._drafts:
                 self._drafts[found[0]] = self._begin(batch, found[0][1])
             draft = self._drafts[found[0]]
-            place = None if draft is None else self._place(draft, batch)
+            place = None if draft is None else self._place(draft, batch, headers, agreed)
             if draft is not None and place is not None:
                 loc, s, n, e2, e1 = draft.filed[number] = place
                 draft.data[loc, s, n, :, e2, e1] = batch.data
@@ -132,28 +170,24 @@ class Pile:
             return None  # it is raised when all have come
         return _Draft(space, sampling, self._memory(shape), batch.readout_domain)
 
-    def _place(self, draft: _Draft, batch: AcquisitionBatch) -> tuple[np.ndarray, ...] | None:
+    def _place(
+        self, draft: _Draft, batch: AcquisitionBatch, headers: np.ndarray, agreed: frozenset[str]
+    ) -> tuple[np.ndarray, ...] | None:
         """Where the readouts stand; None unless they fill lines of the draft."""
-        headers, channels, length = batch.headers, draft.data.shape[3], draft.data.shape[6]
         if (
             not draft.open
             or batch.readout_domain is not draft.domain
-            or batch.data.shape[1:] != (channels, length)
-            or (headers["active_channels"] != channels).any()
-            or headers["trajectory_dimensions"].any()
-            or not whole(cuts_of(headers, length, draft.sampling, draft.space), length).all()
+            or batch.data.shape[1:] != (draft.data.shape[3], draft.data.shape[6])
+            or not draft.filled_by(headers, agreed)
         ):
             return None
         try:
             check_finite(batch)
             positions = draft.space.place(headers, None)
-        except DataError:
+            np.ravel_multi_index(positions.index, draft.lines_shape)  # they stand inside
+        except (DataError, ValueError):
             return None
-        inside = [
-            (axis >= 0).all() and (axis < size).all()
-            for axis, size in zip(positions.index, draft.space.lines_shape, strict=True)
-        ]
-        return positions.index if len(positions.rows) == len(batch) and all(inside) else None
+        return positions.index if len(positions.rows) == len(batch) else None
 
     def _memory(self, shape: tuple[int, ...]) -> np.ndarray:
         """A buffer's samples: zeros if the pile is sparse, else arbitrary."""
@@ -178,7 +212,8 @@ class Pile:
         self._missing = np.diff(self._starts)
         if self._starts[-1]:
             self._headers = np.concatenate(self._parts).view(ACQUISITION_HEADER)
-            for key, number, rows in _keys(self._headers, self._cleared):
+            agreed = agreed_fields(self._headers)
+            for key, number, rows in _keys(self._headers, self._cleared, agreed):
                 self._rows.setdefault(key, {})[number] = rows
 
     def keys(self) -> Iterable[Key]:
@@ -286,15 +321,26 @@ class Pile:
                 buffer.trajectory[loc, s, n, e2, e1, line] = moved
 
 
-def _keys(headers: np.ndarray, cleared: frozenset[str]) -> Iterable[tuple[Key, int, np.ndarray]]:
-    """Key, encoding space, and ascending readouts of each buffer."""
+def _keys(
+    headers: np.ndarray, cleared: frozenset[str], agreed: frozenset[str]
+) -> Iterable[tuple[Key, int, np.ndarray]]:
+    """Key, encoding space, and ascending readouts of each buffer.
+
+    Args:
+        headers: of the readouts, at least one.
+        cleared: of `KEY_COUNTERS`, those that do not separate.
+        agreed: fields in which all headers agree.
+    """
+    if agreed.issuperset(_KEY_FIELDS - cleared):
+        first = headers[0]
+        idx = first["idx"]
+        key = tuple([0 if name in cleared else int(idx[name]) for name in KEY_COUNTERS])
+        return [(key, int(first["encoding_space_ref"]), np.arange(len(headers)))]
     table = np.zeros((len(headers), len(KEY_COUNTERS) + 1), dtype=np.uint16)
     for column, name in enumerate(KEY_COUNTERS):
         if name not in cleared:
             table[:, column] = headers["idx"][name]
     table[:, -1] = headers["encoding_space_ref"]
-    if (table == table[0]).all():
-        return [(tuple(table[0, :-1].tolist()), int(table[0, -1]), np.arange(len(headers)))]
     distinct, parts = _grouped(table)
     return [
         (tuple(values[:-1]), values[-1], rows)

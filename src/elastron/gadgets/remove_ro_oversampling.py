@@ -79,12 +79,15 @@ class RemoveROOversamplingGadget(Gadget[Properties]):
         if not len(item) or not item.data.size:
             yield item
             return
+        untouched = item
+        # All further looks are at a copy, which lies together.
+        item = replace(item, headers=raw_headers(item.headers).copy().view(ACQUISITION_HEADER))
         hybrid = self._leave_in_image_space and _whole(item, n_in)
         if item.readout_domain is ReadoutDomain.IMAGE:
             yield from self._crop_image(item, n_out, hybrid=hybrid)
             return
         if n_out == n_in and not hybrid:
-            yield item
+            yield untouched
             return
         data = remove_oversampling(
             item.data, n_out, to_kspace=not hybrid, threads=self.context.threads
@@ -105,14 +108,16 @@ class RemoveROOversamplingGadget(Gadget[Properties]):
     def _batch(
         self, item: AcquisitionBatch, data: np.ndarray, n_out: int, *, hybrid: bool
     ) -> AcquisitionBatch:
+        """The batch with other samples; its headers are changed."""
         domain = ReadoutDomain.IMAGE if hybrid else ReadoutDomain.KSPACE
         trajectory = item.trajectory
-        headers = raw_headers(item.headers).copy().view(ACQUISITION_HEADER)
+        headers = item.headers
         if n_out != item.data.shape[-1]:
             ratio = np.float32(self._ratio)
             headers["number_of_samples"] = n_out
             for name in ("center_sample", "discard_pre", "discard_post"):
-                headers[name] = (headers[name].astype(np.float32) / ratio).astype(np.uint16)
+                if headers[name].any():
+                    headers[name] = (headers[name].astype(np.float32) / ratio).astype(np.uint16)
             if trajectory is not None:
                 trajectory = resample_trajectory(trajectory, n_out)
         return replace(

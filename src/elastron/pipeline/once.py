@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 
 from elastron.gadgets.base import Item
-from elastron.mrd.acquisition import AcquisitionBatch, opaque
+from elastron.mrd.acquisition import AcquisitionBatch, raw_headers
 from elastron.mrd.image import Image
 from elastron.wire import encode, message_id
 
@@ -54,7 +54,7 @@ class Once:
 def _names(item: Item) -> list[bytes]:
     """One name a message: a batch is as many as it has readouts, however it was cut."""
     if isinstance(item, AcquisitionBatch):
-        return [row.tobytes() for row in opaque(np.ascontiguousarray(item.headers))]
+        return [row.tobytes() for row in raw_headers(np.ascontiguousarray(item.headers))]
     if isinstance(item, Image):
         return [b"image" + item.header.tobytes()]
     digest = hashlib.sha256(str(message_id(item)).encode())

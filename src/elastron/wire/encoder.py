@@ -16,7 +16,7 @@ from elastron.errors import ConfigError
 from elastron.mrd.acquisition import (
     AcquisitionBatch,
     AcquisitionFlag,
-    opaque,
+    raw_headers,
     written_headers,
 )
 from elastron.mrd.buffers import Bucket, ImageArray, ReconData
@@ -105,7 +105,7 @@ def _acquisitions(batch: AcquisitionBatch) -> Iterator[list[Buffer]]:
         part = slice(start, start + step)
         rows = np.empty(len(headers[part]), layout)
         rows["id"] = MessageId.ACQUISITION
-        opaque(rows["head"])[...] = opaque(headers[part])
+        raw_headers(rows["head"])[...] = raw_headers(headers[part])
         rows["data"] = batch.data[part]
         if batch.trajectory is not None:
             rows["trajectory"] = batch.trajectory[part]
