@@ -1,7 +1,7 @@
 """Socket to socket: whole scans through a running node, against the floor of their arithmetic.
 
 The stream is encoded beforehand and sent from memory; the clock runs from connect to the server's
-CLOSE. Client, node and the floor share the same cores in the same run. The C++ Gadgetron's ratios
+CLOSE. Client, node and the floor share the same cores, and take turns. The C++ Gadgetron's ratios
 to the same floor, for comparison, were measured once on another machine of two cores and do carry
 over roughly; absolute times do not.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from elastron.recon.phantom_scan import Calibration, PhantomSettings, phantom_ac
 from elastron.wire import Decoder, encode
 from elastron.wire.messages import Close, ConfigName, HeaderXml
 
-RUNS = 7
+RUNS = 11
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def send_scan(port: int, buffers: list[bytes | memoryview]) -> tuple[float, int]
                 images += kind == "Image"
 
 
-def floor_seconds(case: Case) -> float:
-    """The bare arithmetic of one case on arrays in memory, best of several runs.
+def floor(case: Case) -> Callable[[], object]:
+    """The bare arithmetic of one case on arrays in memory.
 
     `default`: readout IFFT, crop, IFFT along the lines, root sum of squares, with two FFT workers.
     The generic chains add one coil-by-coil matrix product on the cropped lines. With acceleration
@@ -141,26 +142,43 @@ def floor_seconds(case: Case) -> float:
             return np.einsum("ycx,cyx->yx", x, unmixing)
         return np.sqrt((x.real**2 + x.imag**2).sum(axis=1))
 
-    seconds = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        for _ in range(scan.repetitions):
-            once()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return lambda: [once() for _ in range(scan.repetitions)]
 
 
-def measure(node: RunningNode, case: Case) -> tuple[float, float, float, float, int]:
-    """Median and best seconds, MB of the stream, peak memory of the session (MB), images."""
+@dataclass(frozen=True)
+class Measured:
+    """What came of one case; seconds of every run, in the order they were taken.
+
+    Attributes:
+        scans: socket to socket.
+        floors: of the bare arithmetic; each was taken right before the scan of its number.
+        size_mb: of the stream.
+        peak_mb: of the session's memory.
+        images: of a scan.
+    """
+
+    scans: list[float]
+    floors: list[float]
+    size_mb: float
+    peak_mb: float
+    images: int
+
+
+def measure(node: RunningNode, case: Case) -> Measured:
+    """Scans and floors in turns, so that a machine that is slow for a while is so for both."""
     buffers = encoded_scan(case.config, case.scan)
     size = sum(len(b) for b in buffers) / 1e6
-    send_scan(node.port, buffers)
-    seconds, images = [], 0
+    bare = floor(case)
+    bare()
+    _, images = send_scan(node.port, buffers)
+    scans, floors = [], []
     for _ in range(RUNS):
-        took, images = send_scan(node.port, buffers)
-        seconds.append(took)
+        start = time.perf_counter()
+        bare()
+        floors.append(time.perf_counter() - start)
+        scans.append(send_scan(node.port, buffers)[0])
     peak = session_memory_mb(node, lambda: send_scan(node.port, buffers))
-    return float(np.median(seconds)), min(seconds), size, peak, images
+    return Measured(scans, floors, size, peak, images)
 
 
 def image_delay(node: RunningNode, case: Case) -> float:
@@ -203,6 +221,7 @@ def main() -> None:
         "ms",
         "floor ms",
         "ratio",
+        "of best",
         "target",
         "C++",
         "peak MB",
@@ -212,21 +231,22 @@ def main() -> None:
     image_seconds: dict[Case, float] = {}
     with running_node(capacity=4) as node:
         for case in CASES:
-            floor = floor_seconds(case)
-            median, _best, size, peak, images = measure(node, case)
+            found = measure(node, case)
+            scan, bare = float(np.median(found.scans)), float(np.median(found.floors))
             if case.scan.repetitions > 1:
-                image_seconds[case] = median / images
+                image_seconds[case] = scan / found.images
             table.add_row(
                 case.name,
                 case.config.removesuffix(".xml"),
-                f"{size:.0f}",
-                str(images),
-                f"{median * 1e3:.0f}",
-                f"{floor * 1e3:.0f}",
-                f"{median / floor:.2f}",
+                f"{found.size_mb:.0f}",
+                str(found.images),
+                f"{scan * 1e3:.0f}",
+                f"{bare * 1e3:.0f}",
+                f"{scan / bare:.2f}",
+                f"{min(found.scans) / min(found.floors):.2f}",
                 "" if case.target is None else f"{case.target:.1f}",
                 "" if case.cpp_ratio is None else f"{case.cpp_ratio:.1f}",
-                f"{peak:.0f}",
+                f"{found.peak_mb:.0f}",
                 f"{case.cpp_peak_mb / 5:.0f}",
             )
         delays = {

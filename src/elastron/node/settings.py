@@ -93,10 +93,10 @@ class NodeSettings(SessionSettings):
         12 * 3600, gt=0, description="Whole session; half a day, so that no worker is lost forever."
     )
     input_queue_bytes_max: int = Field(
-        16 * MIB,
+        8 * MIB,
         ge=1,
         description="Received data that waits for the chain. Above it the node stops reading and "
-        "TCP slows the sender. Room for what comes while one image is made: with a quarter of it "
+        "TCP slows the sender. Room for what comes while one image is made: with half of it "
         "reader and chain waited for each other in turn.",
     )
     output_queue_bytes_max: int = Field(

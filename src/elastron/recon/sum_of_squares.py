@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from elastron.recon.fft import ifft
 
 #: Bytes of coil images treated at a time by one core, so that both passes hit its cache.
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 512 << 10
 
 
 def magnitude_image(
@@ -46,7 +46,8 @@ def magnitude_image(
         for start in range(0, len(kspace), step):
             block = kspace[start : start + step]
             _add_squares(block, axes, total, threads=threads, overwrite=overwrite)
-    image = np.sqrt(total[..., ::2] + total[..., 1::2])
+    image = total[..., ::2] + total[..., 1::2]
+    np.sqrt(image, out=image)
     return np.fft.fftshift(image, axes=[axis - 1 for axis in axes])
 
 

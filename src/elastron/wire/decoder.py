@@ -176,7 +176,9 @@ class Decoder:
         else:
             self._flush()
             self._ready.append(message)
-            self._closed = isinstance(message, Close)
+            if isinstance(message, Close):
+                self._closed = True
+                self._pool.close()
         self._decompressed = False
 
     def _flush(self) -> None:

@@ -76,6 +76,11 @@ class ChunkPool:
         self._lent[key] = weakref.ref(array, give_back)
         return Chunk(array)
 
+    def close(self) -> None:
+        """Let free chunks go, and those that become free: nothing more is received."""
+        self._spare_max = 0
+        self._spare.clear()
+
     def _map(self) -> mmap.mmap:
         try:
             # Private: a fault of shared memory, the default, costs more.
