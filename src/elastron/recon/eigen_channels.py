@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
+from scipy.linalg import get_blas_funcs
 
 from elastron.errors import DataError
 
 #: Samples (of all channels) converted to double precision at a time.
 _BLOCK_SAMPLES = 1 << 16
+_herk: Any = get_blas_funcs("herk", dtype=np.complex128)
 
 
 def eigen_channels(
@@ -38,8 +40,6 @@ def eigen_channels(
     """
     xp = array_namespace(samples)
     flat = xp.reshape(samples, (samples.shape[0], -1))
-    if not bool(xp.all(xp.isfinite(flat))):
-        raise DataError("samples that are not finite; channels cannot be compressed")
     channels, count = flat.shape
     gram = np.zeros((channels, channels), np.complex128)
     summed = np.zeros(channels, np.complex128)
@@ -47,9 +47,11 @@ def eigen_channels(
     for start in range(0, count, step):
         # Weak channels drown in the rounding errors of strong ones in single precision.
         block = xp.astype(flat[:, start : min(start + step, count)], xp.complex128)
-        gram += _host(xp.conj(block) @ xp.matrix_transpose(block))
+        gram += _gram(block)
         if total is None:
             summed += _host(xp.sum(block, axis=1))
+    if not np.isfinite(gram.diagonal()).all():  # energies: the largest samples do not overflow
+        raise DataError("samples that are not finite; channels cannot be compressed")
     total = summed if total is None else total
     gram -= total.conj()[:, None] * total[None, :] / max(1, count)
     values, vectors = np.linalg.eigh(gram)
@@ -90,6 +92,15 @@ def combine_channels(samples: Any, vectors: np.ndarray) -> Any:
     xp = array_namespace(samples)
     matrix = xp.asarray(np.ascontiguousarray(vectors.T).astype(np.complex64))
     return matrix @ samples
+
+
+def _gram(block: Any) -> np.ndarray:
+    """Σ_n conj(x_in) x_jn of complex128 (channels, n)."""
+    if is_numpy_array(block):
+        upper = np.triu(_herk(1.0, block.T, trans=2))  # half the products of a general one
+        return upper + np.triu(upper, 1).conj().T
+    xp = array_namespace(block)
+    return _host(xp.conj(block) @ xp.matrix_transpose(block))
 
 
 def _host(x: Any) -> np.ndarray:
