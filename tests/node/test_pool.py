@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from elastron.node import pool as pools
+from elastron.node.control import Channel
 from elastron.node.pool import Worker, WorkerPool, WorkerState
 from elastron.node.scoreboard import Scoreboard, SessionState
 from elastron.node.settings import NodeSettings
@@ -117,6 +118,54 @@ async def test_more_are_made_when_asked_for(pool: WorkerPool) -> None:
     assert len({worker.pid for worker in workers}) == 4
     await until(lambda: pool.count(WorkerState.IDLE) == 1)
     assert pool.count(WorkerState.BUSY) == 4
+
+
+async def test_another_is_made_at_once_if_another_session_may_come(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_REFILL_PAUSE_S", 300)
+    await pool.take()
+    await until(lambda: pool.count(WorkerState.IDLE) == 1)
+
+
+async def test_a_full_node_makes_another_when_a_session_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_REFILL_PAUSE_S", 300)
+    pool = WorkerPool(NodeSettings(capacity=1, warm_workers=1, log_level="error"))
+    await pool.start()
+    worker = await pool.take()
+    await asyncio.sleep(0.2)
+    assert pool.count(WorkerState.IDLE) + pool.count(WorkerState.STARTING) == 0
+    await serve(worker)
+    await until(lambda: pool.count(WorkerState.IDLE) == 1)
+    await pool.close()
+
+
+async def test_a_full_node_makes_another_while_a_session_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_REFILL_PAUSE_S", 0.1)
+    pool = WorkerPool(NodeSettings(capacity=1, warm_workers=1, log_level="error"))
+    await pool.start()
+    await pool.take()
+    await until(lambda: pool.count(WorkerState.IDLE) == 1)
+    await pool.close()
+
+
+async def test_only_one_that_somebody_waits_for_is_to_hurry(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+    send = Channel.send
+    monkeypatch.setattr(
+        Channel, "send", lambda self, body, fds=(): (orders.append(body), send(self, body, fds))
+    )
+    await pool.take()
+    taken = await pool.take()  # there was one
+    await until(lambda: pool.count(WorkerState.IDLE) == 1)
+    assert [order["hurry"] for order in orders if "fork" in order].count(True) == 1
+    await serve(taken)
 
 
 async def test_how_a_worker_died(pool: WorkerPool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import mmap
+import weakref
 
 import numpy as np
 import pytest
@@ -52,6 +54,32 @@ def test_large_chunks_are_not_kept() -> None:
     chunk = ChunkPool(SIZE).take(3 * SIZE)
     assert chunk.capacity == 3 * SIZE
     assert len(np.frombuffer(chunk.writable, np.uint8)) == 3 * SIZE
+
+
+def test_a_closed_pool_lets_go_of_what_is_free_and_what_becomes_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memories = []
+    mapped = ChunkPool._map
+
+    def remembered(pool: ChunkPool) -> mmap.mmap:
+        memory = mapped(pool)
+        memories.append(weakref.ref(memory))
+        return memory
+
+    monkeypatch.setattr(ChunkPool, "_map", remembered)
+    pool = ChunkPool(SIZE)
+    free, lent = pool.take(SIZE), pool.take(SIZE)
+    lent.writable[:3] = b"abc"
+    del free
+    assert memories[0]() is not None
+    pool.close()
+    assert memories[0]() is None
+    view = lent.bytes[:3]
+    del lent
+    assert view.tobytes() == b"abc"  # what looks at one still may
+    del view
+    assert memories[1]() is None
 
 
 def test_few_are_kept() -> None:

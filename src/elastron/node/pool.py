@@ -30,7 +30,8 @@ from elastron.service.numerics import NUMERIC_ENVIRONMENT
 _STATUS_WAIT_S = 10.0
 _TAKE_TIMEOUT_S = 30.0
 _REFORK_PAUSE_S = 1.0
-_REFILL_PAUSE_S = 0.05
+#: A new worker takes tens of milliseconds of a processor that a session wants for its first images.
+_REFILL_PAUSE_S = 1.0
 #: As long as a node waits for more data of a part before it takes it for complete.
 _STAY_S = 10.0
 _RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -175,9 +176,10 @@ class WorkerPool:
             worker = self._idle.popleft()
             if worker.state is WorkerState.IDLE:
                 worker.state = WorkerState.BUSY
-                # Later: the session's first messages shall have the processor to themselves.
+                free = self.count(WorkerState.BUSY) < self._settings.capacity
+                soon = free and not self._idle
                 loop = asyncio.get_running_loop()
-                loop.call_later(_REFILL_PAUSE_S if self._idle else 0, self._refill)
+                loop.call_later(0 if soon else _REFILL_PAUSE_S, self._refill)
                 return worker
         taker: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
         self._takers.append(taker)
@@ -297,13 +299,14 @@ class WorkerPool:
             return
         wanted = self._settings.warm + len(self._takers)
         wanted -= self.count(WorkerState.IDLE) + self.count(WorkerState.STARTING)
-        for _ in range(wanted):
+        for made in range(wanted):
             ours, theirs = Channel.pair()
             ours.socket.setblocking(False)
             self._numbers += 1
             worker = Worker(self._numbers, ours)
             try:
-                self._channel.send({"fork": worker.number}, [theirs.fileno()])
+                order = {"fork": worker.number, "hurry": made < len(self._takers)}
+                self._channel.send(order, [theirs.fileno()])
             except OSError:  # the zygote has just died; its end of stream starts another
                 ours.close()
                 return

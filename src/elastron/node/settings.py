@@ -61,8 +61,9 @@ class NodeSettings(SessionSettings):
     warm_workers: int | None = Field(
         None,
         ge=0,
-        description="Idle worker processes kept ready. None: as many as `capacity`, at most 2; a "
-        "new one is made as soon as one is taken, in milliseconds.",
+        description="Idle worker processes kept ready. None: as many as `capacity`, at most 2. "
+        "When one is taken another is made, in milliseconds: at once if it was the last and a "
+        "place is free, else when the session has run for a second or ends.",
     )
     config_folders: tuple[Path, ...] = Field(
         (), description="Folders with configs of your own, searched before the stock ones."

@@ -5,7 +5,8 @@ that has done so takes milliseconds, and the workers share its memory. It never 
 (threads do not survive a fork), so it is a program of its own: `python -m elastron.node.zygote FD`,
 with the supervisor at the other end of socket FD.
 
-    supervisor -> zygote   {"settings": {...}}, then {"fork": n} with the worker's socket
+    supervisor -> zygote   {"settings": {...}}, then {"fork": n, "hurry": ...} with the worker's
+                           socket; hurry: a client waits
     zygote -> supervisor   {"ready": pid}, {"forked": n, "pid": pid}, {"failed": n, "error": ...},
                            {"exited": pid, "status": wait status}
 
@@ -100,13 +101,17 @@ def _fork(
         channel.send({"failed": number, "error": str(error)})
         return
     if pid == 0:
-        _become_worker(channel, fd, settings, pages, wake)
+        _become_worker(channel, order, settings, pages, wake)
     os.close(fd)
     channel.send({"forked": number, "pid": pid})
 
 
 def _become_worker(
-    channel: Channel, fd: int, settings: NodeSettings, pages: list[Pages], wake: tuple[int, int]
+    channel: Channel,
+    order: Letter,
+    settings: NodeSettings,
+    pages: list[Pages],
+    wake: tuple[int, int],
 ) -> NoReturn:
     status = 1
     try:
@@ -115,8 +120,9 @@ def _become_worker(
         channel.close()
         for end in wake:
             os.close(end)
-        ours = Channel(socket.socket(fileno=fd))  # open until the process ends: its end is told so
-        worker.main(ours, settings, pages)
+        # Open until the process ends: its end is told so.
+        ours = Channel(socket.socket(fileno=order.fds[0]))
+        worker.main(ours, settings, pages, hurry=order.body["hurry"])
         status = 0
     except BaseException:  # the zygote's loop must never run in a child
         structlog.get_logger().exception("worker failed")
