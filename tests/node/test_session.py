@@ -199,6 +199,16 @@ def test_a_client_that_reads_only_at_the_end() -> None:
     running.board.close()
 
 
+@pytest.mark.parametrize("config", ["default.xml", "isalive.xml"])
+def test_a_client_that_falls_silent_is_told(config: str) -> None:
+    running = Running(idle_timeout_s=0.3)
+    running.client.send(ConfigName(config), HeaderXml(HEADER))
+    assert "sent nothing for 0.3 s" in texts(running.answer())
+    assert running.report["outcome"] == "timeout"
+    running.client.socket.close()
+    running.board.close()
+
+
 def test_a_client_that_never_reads() -> None:
     # All at once: it must be its results that it does not take, not the scan that does not come.
     data = wire_bytes(DEFAULT, HeaderXml(HEADER), scan(repetitions=200))

@@ -210,7 +210,7 @@ class Session:
     def _stream(self, chain: Chain, messages: Iterator[Message]) -> None:
         self._protocol.set_readable(chain.readable)
         if not chain.steps:  # liveness checks: nothing to do at the same time
-            self._work(chain(self._items(messages)), chain)
+            self._work(chain(_Watched(self, self._items(messages))), chain)
             return
         self._outbox.start()
         self._queue = queue = ItemQueue(self._settings.input_queue_bytes_max)
@@ -366,11 +366,11 @@ class Session:
 
 
 class _Watched:
-    """The queue, and since when the chain has waited for it."""
+    """The chain's input, and since when the chain has waited for it."""
 
-    def __init__(self, session: Session, queue: ItemQueue) -> None:
+    def __init__(self, session: Session, items: Iterator[Item]) -> None:
         self._session = session
-        self._queue = queue
+        self._items = items
 
     def __iter__(self) -> Iterator[Item]:
         return self
@@ -378,13 +378,14 @@ class _Watched:
     def __next__(self) -> Item:
         self._session._waiting_since = time.monotonic()
         try:
-            return next(self._queue)
+            return next(self._items)
         finally:
             self._session._waiting_since = None
 
     def abort(self) -> None:
         """Called by the chain when it ends before its input."""
-        self._queue.abort()
+        if isinstance(self._items, ItemQueue):
+            self._items.abort()
 
 
 def _storage(url: str | None) -> BlobStore | None:
