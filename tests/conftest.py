@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import ast
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("elastron")
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that tests end with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if sys.version_info < (3, 11, 8):
     # Two parses at once confuse each other's depth there (python/cpython#106905), and hypothesis

@@ -154,7 +154,10 @@ class Session:
             return
         self._enter(SessionState.HEADER)
         header = self._await_header(messages)
-        self._reader.handshake_done(0 if header is None else announced_bytes(header))
+        # A part is little of what its scan's header announces.
+        self._reader.handshake_done(
+            0 if header is None or self._for_node else announced_bytes(header)
+        )
         context = self._context(config, header or _empty_header())
         chain = build(config, context, peers=self._peers)
         for warning in chain.warnings:

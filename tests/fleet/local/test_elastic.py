@@ -107,13 +107,14 @@ def test_killed_nodes_and_a_killed_gateway_come_back(tmp_path):
         wait_for(lambda: set(fleet.nodes("busy")) - {busy}, what="another busy node")
         each.hold.set()
         each.check()
-        # What was killed cost one replay; another is what a busy machine's late answer costs.
+        # Others are what a busy machine costs: while the other node's answer is late, the scan
+        # is tried where it was, in vain.
         replays = fleet.metric("elastron_replays_total")
         failed = wait_for(
             lambda: len(lines := fleet.lines("node failed")) >= replays and lines,
             what="a line for every replay",
         )
-        assert [line["node"] for line in failed].count(busy) == 1, failed
+        assert failed[0]["node"] == busy, failed
         wait_for(lambda: len(fleet.nodes("ready")) == 2, what="two ready nodes")
         assert len(fleet.lines("node crashed")) == 1
         gateway = fleet.running()["gateway"]
