@@ -29,6 +29,15 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerPool]:
     await pool.close()
 
 
+@pytest.fixture
+async def single() -> AsyncIterator[WorkerPool]:
+    """Of a node with one place."""
+    pool = WorkerPool(NodeSettings(capacity=1, warm_workers=1, log_level="error"))
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
 async def until(condition) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - of other processes
@@ -129,28 +138,22 @@ async def test_another_is_made_at_once_if_another_session_may_come(
 
 
 async def test_a_full_node_makes_another_when_a_session_ends(
-    monkeypatch: pytest.MonkeyPatch,
+    single: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pools, "_REFILL_PAUSE_S", 300)
-    pool = WorkerPool(NodeSettings(capacity=1, warm_workers=1, log_level="error"))
-    await pool.start()
-    worker = await pool.take()
+    worker = await single.take()
     await asyncio.sleep(0.2)
-    assert pool.count(WorkerState.IDLE) + pool.count(WorkerState.STARTING) == 0
+    assert single.count(WorkerState.IDLE) + single.count(WorkerState.STARTING) == 0
     await serve(worker)
-    await until(lambda: pool.count(WorkerState.IDLE) == 1)
-    await pool.close()
+    await until(lambda: single.count(WorkerState.IDLE) == 1)
 
 
 async def test_a_full_node_makes_another_while_a_session_lasts(
-    monkeypatch: pytest.MonkeyPatch,
+    single: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pools, "_REFILL_PAUSE_S", 0.1)
-    pool = WorkerPool(NodeSettings(capacity=1, warm_workers=1, log_level="error"))
-    await pool.start()
-    await pool.take()
-    await until(lambda: pool.count(WorkerState.IDLE) == 1)
-    await pool.close()
+    await single.take()
+    await until(lambda: single.count(WorkerState.IDLE) == 1)
 
 
 async def test_only_one_that_somebody_waits_for_is_to_hurry(
